@@ -1,1 +1,10 @@
-//! x
+//! Pointsman: an edge proxy and load balancer whose upstreams change while it runs.
+//!
+//! The tour, from the words to the wire. Each part uses only the parts above it here.
+
+// Vocabulary: what is said on the wire and kept in the store. It may be nonsense.
+pub mod change;
+pub mod spec;
+
+// Domain: pure rules. No clock, no randomness, no I/O.
+pub mod domain;

@@ -1,0 +1,189 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::Change;
+use crate::spec::{DiffEntry, Name, RouteSpec, Spec};
+
+/// The edits that turn `before` into `after`. Undoing a change is `diff(after, before)`.
+pub fn diff(before: &Spec, after: &Spec) -> Vec<Change> {
+    let mut changes = Vec::new();
+    if !before.defaults.says_the_same(&after.defaults) {
+        changes.push(Change::PutDefaults {
+            defaults: (*after.defaults).clone(),
+        });
+    }
+    // A group appears before a route leads to it and goes after the last one has left it.
+    for (name, upstream) in &after.upstreams {
+        let old = before.upstreams.get(name);
+        if !old.is_some_and(|old| Arc::ptr_eq(old, upstream) || old.says_the_same(upstream)) {
+            changes.push(Change::PutUpstream {
+                name: name.clone(),
+                upstream: (**upstream).clone(),
+            });
+        }
+    }
+    route_changes(before, after, &mut changes);
+    for name in before
+        .upstreams
+        .keys()
+        .filter(|name| !after.upstreams.contains_key(name))
+    {
+        changes.push(Change::DeleteUpstream { name: name.clone() });
+    }
+    changes
+}
+
+fn route_changes(before: &Spec, after: &Spec, changes: &mut Vec<Change>) {
+    let (old, new) = (by_id(before), by_id(after));
+    for id in ids(before).filter(|id| !new.contains_key(id)) {
+        changes.push(Change::DeleteRoute { id: id.clone() });
+    }
+    for (id, route) in after
+        .routes
+        .iter()
+        .filter_map(|route| Some((route.id.as_ref()?, route)))
+    {
+        if !old
+            .get(id)
+            .is_some_and(|old| Arc::ptr_eq(old, route) || old.says_the_same(route))
+        {
+            changes.push(Change::PutRoute {
+                id: id.clone(),
+                route: (**route).clone(),
+            });
+        }
+    }
+    let kept = ids(before).filter(|id| new.contains_key(id));
+    let added = ids(after).filter(|id| !old.contains_key(id));
+    if !kept.chain(added).eq(ids(after)) {
+        changes.push(Change::OrderRoutes {
+            ids: ids(after).cloned().collect(),
+        });
+    }
+}
+
+fn ids(spec: &Spec) -> impl Iterator<Item = &Name> {
+    spec.routes.iter().filter_map(|route| route.id.as_ref())
+}
+
+fn by_id(spec: &Spec) -> HashMap<&Name, &Arc<RouteSpec>> {
+    spec.routes
+        .iter()
+        .filter_map(|route| Some((route.id.as_ref()?, route)))
+        .collect()
+}
+
+/// What differs between two states, value by value. Costs a look at each object, and work only for
+/// those that differ.
+pub fn entries(before: &Spec, after: &Spec) -> Vec<DiffEntry> {
+    let mut found = Vec::new();
+    if !Arc::ptr_eq(&before.defaults, &after.defaults) {
+        compare(
+            "/defaults",
+            document(&*before.defaults),
+            document(&*after.defaults),
+            &mut found,
+        );
+    }
+    for (name, old) in &before.upstreams {
+        let new = after.upstreams.get(name);
+        if !new.is_some_and(|new| Arc::ptr_eq(old, new)) {
+            compare(
+                &format!("/upstreams/{name}"),
+                document(&**old),
+                new.map_or(Value::Null, |new| document(&**new)),
+                &mut found,
+            );
+        }
+    }
+    for (name, new) in after
+        .upstreams
+        .iter()
+        .filter(|(name, _)| !before.upstreams.contains_key(name))
+    {
+        compare(
+            &format!("/upstreams/{name}"),
+            Value::Null,
+            document(&**new),
+            &mut found,
+        );
+    }
+    route_entries(before, after, &mut found);
+    found
+}
+
+fn route_entries(before: &Spec, after: &Spec, found: &mut Vec<DiffEntry>) {
+    let unchanged = before.routes.len() == after.routes.len()
+        && before
+            .routes
+            .iter()
+            .zip(&after.routes)
+            .all(|(old, new)| Arc::ptr_eq(old, new));
+    if unchanged {
+        return;
+    }
+    let (old, new) = (by_id(before), by_id(after));
+    let mut all: Vec<&Name> = ids(before).collect();
+    all.extend(ids(after).filter(|id| !old.contains_key(id)));
+    for id in all {
+        let (old, new) = (old.get(id), new.get(id));
+        if let (Some(old), Some(new)) = (old, new)
+            && Arc::ptr_eq(old, new)
+        {
+            continue;
+        }
+        let value = |route: Option<&&Arc<RouteSpec>>| {
+            route.map_or(Value::Null, |route| document(&***route))
+        };
+        compare(&format!("/routes/{id}"), value(old), value(new), found);
+    }
+}
+
+/// An object as JSON, its servers by their address, without the keys that say only who and when.
+fn document(object: &impl Serialize) -> Value {
+    let mut value = serde_json::to_value(object).unwrap_or(Value::Null);
+    if let Value::Object(fields) = &mut value {
+        fields.remove("changed_at");
+        fields.remove("id");
+        if let Some(Value::Array(servers)) = fields.get_mut("servers") {
+            let by_address: Map<String, Value> = std::mem::take(servers)
+                .into_iter()
+                .filter_map(|mut server| {
+                    let address = server.as_object_mut()?.remove("address")?;
+                    Some((address.as_str()?.to_owned(), server))
+                })
+                .collect();
+            fields.insert("servers".into(), Value::Object(by_address));
+        }
+    }
+    value
+}
+
+fn compare(path: &str, before: Value, after: Value, found: &mut Vec<DiffEntry>) {
+    match (before, after) {
+        (before, after) if before == after => {}
+        (Value::Object(mut before), Value::Object(mut after)) => {
+            let mut keys: Vec<String> = before.keys().cloned().collect();
+            keys.extend(
+                after
+                    .keys()
+                    .filter(|key| !before.contains_key(*key))
+                    .cloned(),
+            );
+            for key in keys {
+                let place = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
+                let taken =
+                    |side: &mut Map<String, Value>| side.remove(&key).unwrap_or(Value::Null);
+                compare(&place, taken(&mut before), taken(&mut after), found);
+            }
+        }
+        (before, after) => found.push(DiffEntry {
+            path: path.to_owned(),
+            before,
+            after,
+        }),
+    }
+}

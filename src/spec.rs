@@ -1,0 +1,74 @@
+//! The desired state as it is sent on the wire and kept in the store.
+//!
+//! Each field by itself is well formed (its type refuses the rest when it is read); whether the
+//! whole makes sense is decided by `domain::snapshot`, which builds a routing state from it or refuses.
+
+mod address;
+mod health;
+mod name;
+mod revision;
+mod route;
+mod server;
+mod target;
+mod units;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+pub use address::{Address, AddressError};
+pub use health::{CheckType, HealthSpec, StartHealth, StatusRange};
+pub use name::{Name, NameError};
+pub use revision::{DiffEntry, Digest, Meta, Revision};
+pub use route::{CreatedBy, HostPattern, PathPattern, RouteSpec, normal_host};
+pub use server::{Admin, ServerSpec};
+pub use target::Target;
+pub use units::Span;
+pub use upstream::{
+    BalanceSpec, HostHeader, Protocol, RetryCause, RetrySpec, TimeoutsSpec, UpstreamSpec,
+    WhenAllDown,
+};
+
+/// The whole desired state.
+///
+/// Objects are shared (`Arc`), so that a changed copy costs one object and the pointer tables.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Spec {
+    /// Any key of an upstream, applied to every upstream that does not set it.
+    pub defaults: Arc<UpstreamSpec>,
+    /// The groups by name.
+    pub upstreams: BTreeMap<Name, Arc<UpstreamSpec>>,
+    /// The routes in file order; ids are unique.
+    pub routes: Vec<Arc<RouteSpec>>,
+}
+
+impl Spec {
+    /// The route with this id.
+    pub fn route(&self, id: &Name) -> Option<&Arc<RouteSpec>> {
+        self.routes
+            .iter()
+            .find(|route| route.id.as_ref() == Some(id))
+    }
+
+    /// Whether two states want the same, whatever revision each object was last changed in.
+    pub fn says_the_same(&self, other: &Spec) -> bool {
+        self.defaults.says_the_same(&other.defaults)
+            && self.upstreams.len() == other.upstreams.len()
+            && self.routes.len() == other.routes.len()
+            && self
+                .upstreams
+                .iter()
+                .zip(&other.upstreams)
+                .all(|((name, mine), (theirs, other))| {
+                    name.as_str() == theirs.as_str() && mine.says_the_same(other)
+                })
+            && self
+                .routes
+                .iter()
+                .zip(&other.routes)
+                .all(|(mine, other)| mine.says_the_same(other))
+    }
+}

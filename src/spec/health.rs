@@ -1,0 +1,158 @@
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// Active checks of a group. Present with no field set: the defaults. Absent: no checks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthSpec {
+    /// What is sent; default `http`.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<CheckType>,
+    /// The path that is asked for; default `/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The whole request as raw bytes instead of `path`, as lua-resty-upstream-healthcheck's `http_req`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The Host header; default the server's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The port that is probed; default the server's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Time between two probes, jittered by 10 %; default `2s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Span>,
+    /// Time for the whole probe; default `1s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// Failures in a row that make a server down; default 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fall: Option<u32>,
+    /// Passes in a row that make a server up; default 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rise: Option<u32>,
+    /// Statuses that pass; default 200 and 302.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statuses: Option<Vec<StatusRange>>,
+    /// Probes of this group at a time; default 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// What a new server is taken for; default `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartHealth>,
+}
+
+impl HealthSpec {
+    /// Each field from here, or else from `other`.
+    pub fn or(&self, other: &Self) -> Self {
+        let (a, b) = (self.clone(), other.clone());
+        Self {
+            kind: a.kind.or(b.kind),
+            path: a.path.or(b.path),
+            request: a.request.or(b.request),
+            host: a.host.or(b.host),
+            port: a.port.or(b.port),
+            interval: a.interval.or(b.interval),
+            timeout: a.timeout.or(b.timeout),
+            fall: a.fall.or(b.fall),
+            rise: a.rise.or(b.rise),
+            statuses: a.statuses.or(b.statuses),
+            concurrency: a.concurrency.or(b.concurrency),
+            start: a.start.or(b.start),
+        }
+    }
+}
+
+/// What a probe sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckType {
+    /// A GET over HTTP/1.1, or the raw `request`; the status decides.
+    Http,
+    /// A connection; that it opens decides.
+    Tcp,
+    /// No checks, where `defaults` would bring some.
+    None,
+}
+
+/// What a server is taken for before its checks decide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StartHealth {
+    /// Eligible only if nothing better is.
+    #[default]
+    Unknown,
+    /// Eligible at once.
+    Up,
+    /// Not eligible, as nginx_upstream_check_module's `default_down=true`.
+    Down,
+}
+
+/// One status (`200`) or a range (`"200-299"`, both ends included).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StatusText", into = "StatusText")]
+pub struct StatusRange {
+    first: u16,
+    last: u16,
+}
+
+/// Why a text is not a range of statuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a status from 100 to 599 or a range such as \"200-299\"")]
+pub struct StatusError(String);
+
+impl StatusRange {
+    /// Exactly one status.
+    pub const fn one(status: u16) -> Self {
+        Self {
+            first: status,
+            last: status,
+        }
+    }
+
+    /// Whether the status is in the range.
+    pub fn contains(self, status: u16) -> bool {
+        (self.first..=self.last).contains(&status)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StatusText {
+    Number(u16),
+    Text(String),
+}
+
+impl TryFrom<StatusText> for StatusRange {
+    type Error = StatusError;
+    fn try_from(text: StatusText) -> Result<Self, StatusError> {
+        let range = match &text {
+            StatusText::Number(status) => Some((*status, *status)),
+            StatusText::Text(text) => {
+                let (first, last) = text.split_once('-').unwrap_or((text, text));
+                first.trim().parse().ok().zip(last.trim().parse().ok())
+            }
+        };
+        match range {
+            Some((first, last)) if 100 <= first && first <= last && last <= 599 => {
+                Ok(Self { first, last })
+            }
+            _ => Err(StatusError(match text {
+                StatusText::Number(status) => status.to_string(),
+                StatusText::Text(text) => text,
+            })),
+        }
+    }
+}
+
+impl From<StatusRange> for StatusText {
+    fn from(range: StatusRange) -> Self {
+        if range.first == range.last {
+            Self::Number(range.first)
+        } else {
+            Self::Text(format!("{}-{}", range.first, range.last))
+        }
+    }
+}

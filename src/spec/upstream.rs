@@ -1,0 +1,230 @@
+use serde::{Deserialize, Serialize};
+
+use super::{HealthSpec, ServerSpec, Span};
+
+/// A group of servers as it is asked for. A field that is not set comes from the state's `defaults`
+/// and then from the product's.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpstreamSpec {
+    /// How a server is picked; default `round_robin`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<BalanceSpec>,
+    /// The Host header sent on; default `received`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostHeader>,
+    /// The members, in file order; addresses are unique.
+    pub servers: Vec<ServerSpec>,
+    /// The protocol spoken to the servers; default `http/1.1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// How long each step towards a server may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<TimeoutsSpec>,
+    /// Idle connections kept; 0 opens one for each request. Default 512.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keepalive: Option<u32>,
+    /// When a request is tried on another server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetrySpec>,
+    /// Active checks; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthSpec>,
+    /// What happens when every server is down; default `fail`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when_all_down: Option<WhenAllDown>,
+    /// A change that leaves fewer usable servers is refused; default 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_healthy: Option<u32>,
+    /// The revision that changed this group last; the group's ETag. Set by the one writer.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub changed_at: u64,
+}
+
+impl UpstreamSpec {
+    /// Each field from here, or else from `defaults`; `timeouts`, `retry` and `health` field by field.
+    /// Servers are a group's own.
+    pub fn or(&self, defaults: &Self) -> Self {
+        let (a, b) = (self.clone(), defaults.clone());
+        Self {
+            balance: a.balance.or(b.balance),
+            host: a.host.or(b.host),
+            servers: a.servers,
+            protocol: a.protocol.or(b.protocol),
+            timeouts: merged(a.timeouts, b.timeouts, TimeoutsSpec::or),
+            keepalive: a.keepalive.or(b.keepalive),
+            retry: merged(a.retry, b.retry, RetrySpec::or),
+            health: merged(a.health, b.health, |a, b| a.or(&b)),
+            when_all_down: a.when_all_down.or(b.when_all_down),
+            min_healthy: a.min_healthy.or(b.min_healthy),
+            changed_at: a.changed_at,
+        }
+    }
+
+    /// Equal but for the revision of the last change.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let Self { changed_at, .. } = *other;
+        *other
+            == Self {
+                changed_at,
+                ..self.clone()
+            }
+    }
+}
+
+fn merged<T>(a: Option<T>, b: Option<T>, or: impl FnOnce(T, T) -> T) -> Option<T> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(or(a, b)),
+        (a, b) => a.or(b),
+    }
+}
+
+pub(super) fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// How a server is picked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BalanceSpec {
+    /// nginx's smooth weighted round robin.
+    #[default]
+    RoundRobin,
+    /// By chance, by weight.
+    Random,
+    /// The fewest requests in flight for its weight.
+    LeastConnections,
+}
+
+/// The Host header that a server sees.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum HostHeader {
+    /// As the client sent it, lower-cased, port kept.
+    #[default]
+    Received,
+    /// As the client sent it, lower-cased, without its port (nginx's `$host`).
+    WithoutPort,
+    /// Always this one.
+    Fixed(String),
+}
+
+impl From<String> for HostHeader {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "received" => Self::Received,
+            "without_port" => Self::WithoutPort,
+            _ => Self::Fixed(text),
+        }
+    }
+}
+
+impl From<HostHeader> for String {
+    fn from(host: HostHeader) -> Self {
+        match host {
+            HostHeader::Received => "received".into(),
+            HostHeader::WithoutPort => "without_port".into(),
+            HostHeader::Fixed(name) => name,
+        }
+    }
+}
+
+/// The protocol spoken to the servers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// HTTP/1.1 over pooled connections.
+    #[default]
+    #[serde(rename = "http/1.1")]
+    Http1,
+}
+
+/// How long each step towards a server may take; `0s` means no limit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TimeoutsSpec {
+    /// Until the connection stands; default `2s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Span>,
+    /// From the request's end to the response's first byte; default `60s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte: Option<Span>,
+    /// Between two reads; default `60s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<Span>,
+    /// Between two writes; default `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write: Option<Span>,
+    /// How long an unused connection is kept; default `30s`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Span>,
+}
+
+impl TimeoutsSpec {
+    fn or(self, other: Self) -> Self {
+        Self {
+            connect: self.connect.or(other.connect),
+            first_byte: self.first_byte.or(other.first_byte),
+            read: self.read.or(other.read),
+            write: self.write.or(other.write),
+            idle: self.idle.or(other.idle),
+        }
+    }
+}
+
+/// When a request is tried on another server.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetrySpec {
+    /// Attempts in all, 1 to 16; 1 never retries. Default 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u8>,
+    /// The failures after which another server is tried; default all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<Vec<RetryCause>>,
+    /// Whether a request that may have been processed is sent again although its method is not
+    /// idempotent (RFC 9110 section 9.2.2); default no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub non_idempotent: Option<bool>,
+}
+
+impl RetrySpec {
+    fn or(self, other: Self) -> Self {
+        Self {
+            attempts: self.attempts.or(other.attempts),
+            on: self.on.or(other.on),
+            non_idempotent: self.non_idempotent.or(other.non_idempotent),
+        }
+    }
+}
+
+/// A failure after which another server may be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RetryCause {
+    /// No connection; nothing was sent.
+    #[serde(rename = "connect")]
+    Connect,
+    /// The connection broke before the response.
+    #[serde(rename = "reset")]
+    Reset,
+    /// No response in time.
+    #[serde(rename = "timeout")]
+    Timeout,
+    /// The server answered 502.
+    #[serde(rename = "502")]
+    Status502,
+    /// The server answered 503.
+    #[serde(rename = "503")]
+    Status503,
+    /// The server answered 504.
+    #[serde(rename = "504")]
+    Status504,
+}
+
+/// What happens when every server of a group is down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenAllDown {
+    /// 503 with the reason.
+    #[default]
+    Fail,
+}
