@@ -1,2 +1,10 @@
 //! Pure rules: who is eligible, who is picked, where a request goes, what a change may not do.
 //! Time and randomness are arguments.
+
+pub mod balancer;
+pub mod rails;
+pub mod route;
+pub mod server;
+pub mod snapshot;
+pub mod streak;
+pub mod upstream;

@@ -53,6 +53,29 @@ impl Spec {
             .find(|route| route.id.as_ref() == Some(id))
     }
 
+    /// The names of groups that are not one and the same object here and in `before`: changed, added
+    /// or removed. One walk over both, so that a change costs little in a state of many groups.
+    pub fn changed_upstreams(&self, before: &Spec) -> Vec<Name> {
+        let (mut old, mut new) = (
+            before.upstreams.iter().peekable(),
+            self.upstreams.iter().peekable(),
+        );
+        let mut changed = Vec::new();
+        loop {
+            let (name, is_same) = match (old.peek(), new.peek()) {
+                (None, None) => return changed,
+                (Some((name, a)), Some((other, b))) if name == other => (*name, Arc::ptr_eq(a, b)),
+                (Some((name, _)), Some((other, _))) if name < other => (*name, false),
+                (Some((name, _)), None) | (_, Some((name, _))) => (*name, false),
+            };
+            if !is_same {
+                changed.push(name.clone());
+            }
+            old.next_if(|(other, _)| *other == name);
+            new.next_if(|(other, _)| *other == name);
+        }
+    }
+
     /// Whether two states want the same, whatever revision each object was last changed in.
     pub fn says_the_same(&self, other: &Spec) -> bool {
         self.defaults.says_the_same(&other.defaults)

@@ -16,9 +16,16 @@ pub fn diff(before: &Spec, after: &Spec) -> Vec<Change> {
         });
     }
     // A group appears before a route leads to it and goes after the last one has left it.
-    for (name, upstream) in &after.upstreams {
-        let old = before.upstreams.get(name);
-        if !old.is_some_and(|old| Arc::ptr_eq(old, upstream) || old.says_the_same(upstream)) {
+    let touched = after.changed_upstreams(before);
+    for (name, upstream) in touched
+        .iter()
+        .filter_map(|name| after.upstreams.get_key_value(name))
+    {
+        if !before
+            .upstreams
+            .get(name)
+            .is_some_and(|old| old.says_the_same(upstream))
+        {
             changes.push(Change::PutUpstream {
                 name: name.clone(),
                 upstream: (**upstream).clone(),
@@ -88,26 +95,16 @@ pub fn entries(before: &Spec, after: &Spec) -> Vec<DiffEntry> {
             &mut found,
         );
     }
-    for (name, old) in &before.upstreams {
-        let new = after.upstreams.get(name);
-        if !new.is_some_and(|new| Arc::ptr_eq(old, new)) {
-            compare(
-                &format!("/upstreams/{name}"),
-                document(&**old),
-                new.map_or(Value::Null, |new| document(&**new)),
-                &mut found,
-            );
-        }
-    }
-    for (name, new) in after
-        .upstreams
-        .iter()
-        .filter(|(name, _)| !before.upstreams.contains_key(name))
-    {
+    for name in after.changed_upstreams(before) {
+        let value = |spec: &Spec| {
+            spec.upstreams
+                .get(&name)
+                .map_or(Value::Null, |upstream| document(&**upstream))
+        };
         compare(
             &format!("/upstreams/{name}"),
-            Value::Null,
-            document(&**new),
+            value(before),
+            value(after),
             &mut found,
         );
     }

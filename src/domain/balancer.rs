@@ -1,0 +1,76 @@
+//! How a group picks: one contract, one file per policy. Tables are prepared when the snapshot is
+//! built and indexed when a request comes: no lock and no allocation here.
+
+mod least_connections;
+mod random;
+mod round_robin;
+mod sequence;
+mod tier;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::server::{Server, ServerId};
+use crate::spec::BalanceSpec;
+
+pub use tier::Tier;
+
+/// What a pick needs to know of its request.
+pub struct Pick<'a> {
+    /// Servers that this request has been tried on.
+    pub tried: &'a [ServerId],
+    /// A random number of the request's own.
+    pub random: u64,
+}
+
+/// What a group's balancer remembers from pick to pick; it survives snapshots, so that a change
+/// does not send the next requests to the first server again.
+#[derive(Debug, Default)]
+pub struct Turns(AtomicU64);
+
+impl Turns {
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Picks one of a tier's servers: of those not tried yet, an up one before an unknown one, and
+/// never one that is down. Exact in tiers of up to [`EXACT`] servers; in larger ones the best of a
+/// sample of at most that many, and of all only when nothing in the sample is usable.
+pub fn pick<'t>(
+    policy: BalanceSpec,
+    tier: &'t Tier,
+    turns: &Turns,
+    pick: &Pick<'_>,
+) -> Option<&'t Arc<Server>> {
+    if tier.is_empty() {
+        return None;
+    }
+    match policy {
+        BalanceSpec::RoundRobin => round_robin::pick(tier, turns, pick),
+        BalanceSpec::Random => random::pick(tier, pick),
+        BalanceSpec::LeastConnections => least_connections::pick(tier, turns, pick),
+    }
+}
+
+/// Up to this many servers are all looked at; of more, at most this many.
+/// 32 servers are 32 cache lines, about as much as a request touches anyway.
+pub const EXACT: usize = 32;
+
+/// A good sequence of random numbers from one: the SplitMix64 generator (Steele, Lea, Flood 2014).
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform below `bound` (Lemire's multiplication; the bias is below bound / 2^64).
+    fn below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    }
+}

@@ -1,0 +1,346 @@
+//! One member of a group: what the operator wants of it, what was observed of it, and both together.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::spec::{Address, Admin, ServerSpec, StartHealth};
+
+/// The identity of a [`ServerState`] within this process: one for each (upstream, address) for as
+/// long as it is a member. A server that is removed and added again is a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ServerId(u64);
+
+impl ServerId {
+    /// An identity that no other server of this process has.
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What checks observed. Only checks change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Health {
+    /// No verdict yet.
+    Unknown = 0,
+    /// The last verdict was good.
+    Up = 1,
+    /// The last verdict was bad.
+    Down = 2,
+}
+
+/// The two axes seen together: what a server is, for requests and for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Takes requests.
+    Up,
+    /// Takes requests if nothing better does: checked, and no verdict yet.
+    Unknown,
+    /// Finishes what it has.
+    Draining,
+    /// Taken out by the operator.
+    Down,
+    /// Taken out by its checks.
+    Unhealthy,
+}
+
+/// One member of a group in one snapshot. Never edited: a change makes a new one around the same state.
+#[derive(Debug)]
+pub struct Server {
+    address: Address,
+    weight: u16,
+    admin: Admin,
+    backup: bool,
+    checked: bool,
+    state: Arc<ServerState>,
+}
+
+impl Server {
+    /// A member as asked for, around the state that survives it. `checked`: its group has active checks.
+    pub fn new(spec: &ServerSpec, checked: bool, state: Arc<ServerState>) -> Self {
+        let ServerSpec {
+            address,
+            weight,
+            admin,
+            backup,
+        } = spec.clone();
+        Self {
+            address,
+            weight,
+            admin,
+            backup,
+            checked,
+            state,
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Its share beside the others' weights.
+    pub fn weight(&self) -> u16 {
+        self.weight
+    }
+
+    /// What the operator wants.
+    pub fn admin(&self) -> Admin {
+        self.admin
+    }
+
+    /// Whether it is used only when no primary is available.
+    pub fn is_backup(&self) -> bool {
+        self.backup
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> ServerId {
+        self.state.id
+    }
+
+    /// What survives this snapshot.
+    pub fn shared(&self) -> &Arc<ServerState> {
+        &self.state
+    }
+
+    /// What checks observed. Without checks there is nothing to observe: unknown.
+    pub fn health(&self) -> Health {
+        if self.checked {
+            self.state.health()
+        } else {
+            Health::Unknown
+        }
+    }
+
+    /// The one place where the axes meet. Without checks, unknown is as good as up.
+    pub fn state(&self) -> State {
+        match (self.admin, self.health()) {
+            (Admin::Down, _) => State::Down,
+            (Admin::Drain, _) => State::Draining,
+            (Admin::Up, Health::Down) => State::Unhealthy,
+            (Admin::Up, Health::Unknown) if self.checked => State::Unknown,
+            (Admin::Up, _) => State::Up,
+        }
+    }
+
+    /// Whether the rails count it: admin up and health not down. Weight 0 takes no requests.
+    pub fn is_usable(&self) -> bool {
+        self.weight > 0 && matches!(self.state(), State::Up | State::Unknown)
+    }
+}
+
+/// What survives snapshots: health, requests in flight, counters. Identity is (upstream, address).
+#[derive(Debug)]
+pub struct ServerState {
+    id: ServerId,
+    health: AtomicU8,
+    health_since: AtomicU64,
+    in_flight: AtomicU32,
+    requests: AtomicU64,
+    failures: AtomicU64,
+    last_check: Mutex<Option<LastCheck>>,
+}
+
+/// How the last probe went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastCheck {
+    /// When it ended, in milliseconds since 1970.
+    pub at: u64,
+    /// Whether it passed.
+    pub ok: bool,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What was seen: the status, or why it failed.
+    pub detail: String,
+}
+
+impl ServerState {
+    /// The state of a new member.
+    pub fn new(start: StartHealth) -> Self {
+        let health = match start {
+            StartHealth::Unknown => Health::Unknown,
+            StartHealth::Up => Health::Up,
+            StartHealth::Down => Health::Down,
+        };
+        Self {
+            id: ServerId::next(),
+            health: AtomicU8::new(health as u8),
+            health_since: AtomicU64::new(0),
+            in_flight: AtomicU32::new(0),
+            requests: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            last_check: Mutex::new(None),
+        }
+    }
+
+    /// What checks observed.
+    pub fn health(&self) -> Health {
+        match self.health.load(Ordering::Relaxed) {
+            1 => Health::Up,
+            2 => Health::Down,
+            _ => Health::Unknown,
+        }
+    }
+
+    /// When the health changed last, in milliseconds since 1970; 0: never.
+    pub fn health_since(&self) -> u64 {
+        self.health_since.load(Ordering::Relaxed)
+    }
+
+    /// Records a verdict at `now` (milliseconds since 1970). Returns whether it is another than before.
+    pub fn set_health(&self, health: Health, now: u64) -> bool {
+        let changed = self.health.swap(health as u8, Ordering::Relaxed) != health as u8;
+        if changed {
+            self.health_since.store(now, Ordering::Relaxed);
+        }
+        changed
+    }
+
+    /// How the last probe went. For pages and probes: no request takes this lock.
+    pub fn last_check(&self) -> Option<LastCheck> {
+        self.lock_last_check().clone()
+    }
+
+    /// Records a probe.
+    pub fn set_last_check(&self, check: LastCheck) {
+        *self.lock_last_check() = Some(check);
+    }
+
+    fn lock_last_check(&self) -> MutexGuard<'_, Option<LastCheck>> {
+        self.last_check
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Requests that it works on now.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Attempts sent to it so far.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Attempts of these that failed: no connection, no response in time, a broken one.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Counts a failed attempt.
+    pub fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A server at work on one attempt: counted in flight until this is dropped, however that comes.
+pub struct InFlight(Arc<Server>);
+
+impl InFlight {
+    /// Counts an attempt that begins now.
+    pub fn begin(server: Arc<Server>) -> Self {
+        server.state.requests.fetch_add(1, Ordering::Relaxed);
+        server.state.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(server)
+    }
+
+    /// The server at work.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InFlight({})", self.0.address)
+    }
+}
+
+impl State {
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Unknown => "unknown",
+            Self::Draining => "draining",
+            Self::Down => "down",
+            Self::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+impl Health {
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(admin: Admin, checked: bool, health: Health) -> Server {
+        let state = ServerState::new(StartHealth::Unknown);
+        state.set_health(health, 1);
+        let spec = ServerSpec {
+            admin,
+            ..ServerSpec::new(Address::new("127.0.0.1:1").unwrap())
+        };
+        Server::new(&spec, checked, Arc::new(state))
+    }
+
+    #[test]
+    fn the_operator_wins_and_health_is_not_lost() {
+        assert_eq!(server(Admin::Up, true, Health::Up).state(), State::Up);
+        assert_eq!(
+            server(Admin::Up, true, Health::Unknown).state(),
+            State::Unknown
+        );
+        assert_eq!(
+            server(Admin::Up, true, Health::Down).state(),
+            State::Unhealthy
+        );
+        for health in [Health::Unknown, Health::Up, Health::Down] {
+            let down = server(Admin::Down, true, health);
+            assert_eq!((down.state(), down.health()), (State::Down, health));
+            assert_eq!(server(Admin::Drain, true, health).state(), State::Draining);
+        }
+    }
+
+    #[test]
+    fn without_checks_an_old_verdict_counts_for_nothing() {
+        assert_eq!(server(Admin::Up, false, Health::Down).state(), State::Up);
+        assert_eq!(server(Admin::Up, false, Health::Unknown).state(), State::Up);
+    }
+
+    #[test]
+    fn an_attempt_is_in_flight_until_its_guard_goes() {
+        let server = Arc::new(server(Admin::Up, false, Health::Unknown));
+        let (first, second) = (
+            InFlight::begin(server.clone()),
+            InFlight::begin(server.clone()),
+        );
+        assert_eq!(server.shared().in_flight(), 2);
+        drop(first);
+        assert_eq!(server.shared().in_flight(), 1);
+        drop(second);
+        assert_eq!(
+            (server.shared().in_flight(), server.shared().requests()),
+            (0, 2)
+        );
+    }
+}
