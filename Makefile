@@ -1,0 +1,28 @@
+# Everything a newcomer needs: `make demo`. `make help` lists the rest.
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench release prepare
+
+help: ## print this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+demo: prepare ## build, then start four origins, the proxy and its control endpoint on 127.0.0.1
+	$(CARGO) build --locked --release
+	@exec target/release/pointsman demo
+
+test: prepare ## run every test
+	$(CARGO) test --locked
+
+check: prepare ## format and lints, warnings as errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+bench: prepare ## run the benchmarks
+	$(CARGO) bench --locked
+
+release: prepare ## the fastest binary, at target/dist/pointsman (compiles slowly)
+	$(CARGO) build --locked --profile dist --bin pointsman
+
+prepare: # installs cmake when it is missing; everything else must be there
+	@scripts/prepare.sh
