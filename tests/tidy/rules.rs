@@ -295,14 +295,13 @@ pub(crate) fn dependencies_are_named(manifest: &str, document: &str) -> Problems
     for line in manifest.lines() {
         if line.starts_with('[') {
             section = line;
-        } else if let (true, Some((name, _))) =
-            (section.ends_with("dependencies]"), line.split_once(" = "))
-        {
-            if !name.starts_with('#') && !words.contains(&name) {
-                problems.push(format!(
-                    "Cargo.toml: `{name}` has no line in ARCHITECTURE.md"
-                ));
-            }
+        }
+        let name = line.split_once(" = ").map(|(name, _)| name);
+        let name = name.filter(|name| section.ends_with("dependencies]") && !name.starts_with('#'));
+        if let Some(name) = name.filter(|name| !words.contains(name)) {
+            problems.push(format!(
+                "Cargo.toml: `{name}` has no line in ARCHITECTURE.md"
+            ));
         }
     }
     problems
