@@ -21,14 +21,16 @@ mod edge;
 mod ledger;
 mod origin;
 mod port;
+mod process;
 mod wire;
 
 pub use client::Client;
 pub use control::{Answer, Control};
-pub use edge::{Edge, EdgeBuilder, NotStarted, pointsman};
+pub use edge::{Edge, EdgeBuilder};
 pub use ledger::{Ledger, Nonce, Tally};
 pub use origin::{Origin, Reply, Seen};
 pub use port::Port;
+pub use process::{NotStarted, pointsman};
 pub use wire::{Headers, Response};
 
 use std::time::{Duration, Instant};

@@ -48,7 +48,7 @@ const FORBIDDEN: [&str; 7] = [
 const FORBIDDEN_IN_TYPES: [&str; 2] = ["data", "info"];
 
 /// Names that others gave: where they may stand, and whose they are.
-const THEIRS: [(&str, &str); 9] = [
+const THEIRS: [(&str, &str); 10] = [
     ("", "HttpPeer"),          // pingora_core
     ("", "http_peer"),         // a variable for it
     ("", "peer"),              // pingora_core::upstreams::peer, and a variable for an HttpPeer
@@ -57,6 +57,7 @@ const THEIRS: [(&str, &str); 9] = [
     ("", "upstream_peer"),     // pingora_proxy: a phase of ProxyHttp
     ("", "peer_addr"),         // std::net, pingora_core
     ("", "PhantomData"),       // std::marker
+    ("", "InvalidData"),       // std::io::ErrorKind
     ("src/health", "Backend"), // pingora_load_balancing: the argument of HealthCheck::check
 ];
 
