@@ -50,6 +50,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Server {
     address: Address,
+    label: String,
     weight: u16,
     admin: Admin,
     backup: bool,
@@ -67,6 +68,7 @@ impl Server {
             backup,
         } = spec.clone();
         Self {
+            label: address.to_string(),
             address,
             weight,
             admin,
@@ -79,6 +81,11 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The address as text.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// Its share beside the others' weights.

@@ -73,6 +73,16 @@ impl Snapshot {
         })
     }
 
+    /// The group that `old` has become in this snapshot: same name, or same address if it is implicit.
+    pub fn same(&self, old: &Upstream) -> Option<&Arc<Upstream>> {
+        let named = self.upstreams.get(old.name());
+        let implicit = || {
+            let address = old.servers().first()?.address();
+            self.implicit.values().find(|upstream| upstream.server(address).is_some())
+        };
+        named.or_else(implicit)
+    }
+
     /// The groups that have a name, in the order of their names.
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.spec

@@ -1,0 +1,188 @@
+//! One request through Pingora's phases: route, pick, forward, retry, log.
+
+mod context;
+mod failure;
+mod forward;
+mod log;
+mod refusal;
+mod request_id;
+mod retry;
+mod settings;
+mod upstream_connection;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use crate::domain::balancer::Pick;
+use crate::domain::snapshot::SharedSnapshot;
+use crate::ports::access_log::AccessLog;
+use crate::ports::telemetry::{Metrics, Reason};
+
+pub use context::RequestCtx;
+pub use settings::{ClientLimits, ProxySettings};
+
+/// The proxy behind one listener.
+pub struct Proxy {
+    settings: ProxySettings,
+    snapshot: SharedSnapshot,
+    metrics: Metrics,
+    access_log: AccessLog,
+}
+
+impl Proxy {
+    /// A proxy that routes by `snapshot`.
+    pub fn new(settings: ProxySettings, snapshot: SharedSnapshot, metrics: Metrics, access_log: AccessLog) -> Self {
+        Self { settings, snapshot, metrics, access_log }
+    }
+
+    /// Finds the route and the group, and picks the first server. What cannot be served is said at
+    /// once, while the connection can still be kept.
+    fn route(&self, session: &Session, ctx: &mut RequestCtx) -> Result<(), Reason> {
+        let head = session.req_header();
+        let snapshot = self.snapshot.load();
+        ctx.revision = snapshot.revision();
+        let host = forward::received_host(head);
+        let route = snapshot.routes().find(host, head.uri.path()).ok_or(Reason::NoRoute)?;
+        ctx.route = Some(route.clone());
+        let upstream = snapshot.target(route.to()).ok_or(Reason::UpstreamMissing)?;
+        let pick = Pick { tried: &[], random: fastrand::u64(..) };
+        let server = upstream.pick(&pick).cloned();
+        ctx.begin(upstream.clone(), server.ok_or(Reason::NoServer)?);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = RequestCtx;
+
+    fn new_ctx(&self) -> RequestCtx {
+        RequestCtx::new()
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+        self.settings.limits.apply(session);
+        ctx.client = forward::client(session, &self.settings.trusted_proxies);
+        ctx.request_id = request_id::of(session.req_header(), ctx.client.is_trusted);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
+        let reason = match refusal::of(session) {
+            Some(reason) => reason,
+            None => match self.route(session, ctx) {
+                Ok(()) => return Ok(false),
+                Err(reason) => reason,
+            },
+        };
+        ctx.reason = Some(reason);
+        self.metrics.generated(reason);
+        failure::respond(session, reason).await?;
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+        match ctx.next_attempt() {
+            Some((upstream, server)) => upstream_connection::to(server, upstream, session.is_upgrade_req()),
+            // Every retry picks its server when it is decided: an attempt without one does not come here.
+            None => Error::e_explain(ErrorType::InternalError, "an attempt without a server"),
+        }
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        forward::request(session, request, ctx, self.settings.scheme)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        ctx.answered(response.status.as_u16());
+        self.retry_status(session, response.status.as_u16(), ctx)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        _ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        forward::response(session, response);
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut RequestCtx,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        self.retry_connect(session, ctx, error)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut RequestCtx,
+        client_reused: bool,
+    ) -> Box<Error> {
+        self.retry_broken(session, ctx, error, client_reused)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+        let reason = ctx.reason.unwrap_or_else(|| failure::reason(error));
+        ctx.reason = Some(reason);
+        self.metrics.generated(reason);
+        let reached = session.response_written().is_none() && !failure::is_client_gone(error);
+        // Pingora closes the connection after a failed attempt, so the response says so.
+        session.set_keepalive(None);
+        if reached && let Err(error) = failure::respond(session, reason).await {
+            ::log::debug!("cannot tell the client about {}: {error}", reason.as_str());
+        }
+        FailToProxy { error_code: if reached { reason.status() } else { 0 }, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {
+        if ctx.reason.is_none() {
+            ctx.reason = error.map(failure::reason);
+        }
+        self.log(session, ctx);
+    }
+
+    /// The access log has each attempt with its failure; Pingora's own lines would say it again,
+    /// at the rate at which a stranger can fail.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestCtx, error: &Error) -> bool {
+        *error.esource() != ErrorSource::Internal
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestCtx,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+/// How long an upgraded connection may be silent.
+const TUNNEL_IDLE: Duration = Duration::from_secs(3600);

@@ -1,0 +1,119 @@
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::forward::Client;
+use super::request_id::RequestId;
+use crate::domain::route::Route;
+use crate::domain::server::{InFlight, Server, ServerId};
+use crate::domain::upstream::Upstream;
+use crate::ports::telemetry::Reason;
+
+/// What one request carries from phase to phase. It keeps no snapshot: a retry looks its group up again.
+pub struct RequestCtx {
+    pub(super) started: Instant,
+    pub(super) client: Client,
+    pub(super) request_id: RequestId,
+    pub(super) revision: u64,
+    pub(super) route: Option<Arc<Route>>,
+    /// The group as it was when the last server was picked.
+    pub(super) upstream: Option<Arc<Upstream>>,
+    /// Why this process answered itself.
+    pub(super) reason: Option<Reason>,
+    pub(super) attempts: Vec<Attempt>,
+    /// Retries because a kept connection turned out to be closed; these are no attempts at a server.
+    pub(super) stale: u8,
+    tried: Vec<ServerId>,
+    next: Option<Arc<Server>>,
+    current: Option<InFlight>,
+}
+
+/// One attempt at a server.
+pub(super) struct Attempt {
+    pub(super) server: Arc<Server>,
+    pub(super) began: Instant,
+    pub(super) ended: Option<Instant>,
+    pub(super) status: Option<u16>,
+    pub(super) failure: Option<&'static str>,
+}
+
+impl RequestCtx {
+    pub(super) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            client: Client::default(),
+            request_id: RequestId::default(),
+            revision: 0,
+            route: None,
+            upstream: None,
+            reason: None,
+            attempts: Vec::with_capacity(1),
+            stale: 0,
+            tried: Vec::new(),
+            next: None,
+            current: None,
+        }
+    }
+
+    /// The request goes to `server` of `upstream` first.
+    pub(super) fn begin(&mut self, upstream: Arc<Upstream>, server: Arc<Server>) {
+        self.upstream = Some(upstream);
+        self.next = Some(server);
+    }
+
+    /// The next attempt goes to `server`, of `upstream` as it is now.
+    pub(super) fn retry_on(&mut self, upstream: Arc<Upstream>, server: Arc<Server>) {
+        self.begin(upstream, server);
+        self.reason = None;
+    }
+
+    /// Begins the attempt that was decided: counted in flight until it ends.
+    pub(super) fn next_attempt(&mut self) -> Option<(&Upstream, &Server)> {
+        let server = self.next.take()?;
+        // The first attempt's server is remembered only when it fails: most requests need no list.
+        let now = Instant::now();
+        let began = if self.attempts.is_empty() { self.started } else { now };
+        self.attempts.push(Attempt { server: server.clone(), began, ended: None, status: None, failure: None });
+        let server = self.current.insert(InFlight::begin(server)).server();
+        Some((self.upstream.as_deref()?, server))
+    }
+
+    /// The server of the attempt that is under way.
+    pub(super) fn server(&self) -> Option<&Arc<Server>> {
+        self.current.as_ref().map(InFlight::server)
+    }
+
+    /// The servers tried so far.
+    pub(super) fn tried(&self) -> &[ServerId] {
+        &self.tried
+    }
+
+    /// The attempt's server may be tried again: it was the connection that was stale, not the server.
+    pub(super) fn forgive(&mut self) {
+        self.tried.pop();
+        self.stale += 1;
+    }
+
+    /// Attempts that count against the rule's limit.
+    pub(super) fn counted(&self) -> usize {
+        self.attempts.len().saturating_sub(usize::from(self.stale))
+    }
+
+    /// The attempt under way got this status.
+    pub(super) fn answered(&mut self, status: u16) {
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.status = Some(status);
+        }
+    }
+
+    /// The attempt under way failed; its server is counted out of flight.
+    pub(super) fn failed(&mut self, failure: &'static str) {
+        if let Some(in_flight) = self.current.take() {
+            in_flight.server().shared().count_failure();
+            self.tried.push(in_flight.server().id());
+        }
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.failure = Some(failure);
+            attempt.ended = Some(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,172 @@
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderName, HeaderValue, StatusCode, Version};
+use ipnet::IpNet;
+use pingora_core::{OrErr, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::Session;
+
+use super::RequestCtx;
+use super::request_id::X_REQUEST_ID;
+use crate::spec::HostHeader;
+
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Who sent a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Client {
+    /// The client: the sender, or whom a trusted sender names. None on a Unix socket.
+    pub(super) address: Option<IpAddr>,
+    /// The other end of the connection.
+    pub(super) sender: Option<IpAddr>,
+    /// Whether the sender's forwarding headers are believed.
+    pub(super) is_trusted: bool,
+}
+
+/// Who sent a request: with a trusted sender the last address in X-Forwarded-For that is not
+/// itself a trusted proxy's (nginx: `real_ip_recursive on`).
+pub(super) fn client(session: &Session, trusted: &[IpNet]) -> Client {
+    let sender = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
+    let is_trusted_address = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let is_trusted = sender.as_ref().is_some_and(is_trusted_address);
+    let mut client = Client { address: sender, sender, is_trusted };
+    if is_trusted {
+        let lines = session.req_header().headers.get_all(X_FORWARDED_FOR).iter().rev();
+        let named = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.rsplit(','));
+        for text in named {
+            let Ok(address) = text.trim().parse::<IpAddr>() else { break };
+            client.address = Some(address.to_canonical());
+            if !is_trusted_address(&address.to_canonical()) {
+                break;
+            }
+        }
+    }
+    client
+}
+
+/// The host that a request is for, as received: the target's authority, or the Host header. Empty if
+/// there is none or it is no text.
+pub(super) fn received_host(head: &RequestHeader) -> &str {
+    match head.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+    }
+}
+
+/// Sets what a server is told about the request. Pingora has removed hop-by-hop headers before.
+pub(super) fn request(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx, scheme: &'static str) -> Result<()> {
+    let (Some(upstream), Some(server)) = (&ctx.upstream, ctx.server()) else { return Ok(()) };
+    let received = received_host(session.req_header());
+    if let Some(host) = host_for(upstream.host(), received, server.label()) {
+        request.insert_header(HOST, &*host)?;
+    }
+    let Client { address, sender, is_trusted } = ctx.client;
+    insert_address(request, X_REAL_IP, address)?;
+    match forwarded_for(request, sender, is_trusted) {
+        Some(list) => request.insert_header(X_FORWARDED_FOR, list)?,
+        None => insert_address(request, X_FORWARDED_FOR, sender)?,
+    }
+    if !is_trusted || !request.headers.contains_key(X_FORWARDED_PROTO) {
+        request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static(scheme))?;
+    }
+    if !is_trusted || !request.headers.contains_key(X_FORWARDED_HOST) {
+        match received {
+            "" => drop(request.remove_header(&X_FORWARDED_HOST)),
+            host => request.insert_header(X_FORWARDED_HOST, host)?,
+        }
+    }
+    request.insert_header(X_REQUEST_ID, ctx.request_id.value())?;
+    if !upstream.keeps_connections() {
+        request.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
+    }
+    Ok(())
+}
+
+/// The Host header to send; none leaves the received one as it is. A request without a Host
+/// (HTTP/1.0) gets the server's address: HTTP/1.1 servers must refuse one without.
+fn host_for<'a>(rule: &'a HostHeader, received: &'a str, server: &'a str) -> Option<Cow<'a, str>> {
+    let lower = |host: &'a str| {
+        if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(host.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(host)
+        }
+    };
+    match rule {
+        HostHeader::Fixed(name) => Some(Cow::Borrowed(name)),
+        _ if received.is_empty() => Some(Cow::Borrowed(server)),
+        HostHeader::WithoutPort => Some(lower(without_port(received))),
+        HostHeader::Received => match lower(received) {
+            Cow::Borrowed(_) => None,
+            owned => Some(owned),
+        },
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    }
+}
+
+fn insert_address(request: &mut RequestHeader, name: HeaderName, address: Option<IpAddr>) -> Result<()> {
+    let Some(address) = address else {
+        request.remove_header(&name);
+        return Ok(());
+    };
+    let value = HeaderValue::try_from(address.to_string()).or_err(pingora_core::ErrorType::InternalError, "address")?;
+    request.insert_header(name, value)
+}
+
+/// A trusted sender's list with the sender itself appended.
+fn forwarded_for(request: &RequestHeader, sender: Option<IpAddr>, is_trusted: bool) -> Option<String> {
+    let sender = sender.filter(|_| is_trusted)?;
+    let lines = request.headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
+    let mut list: Vec<&str> = lines.collect();
+    let sender = sender.to_string();
+    list.push(&sender);
+    Some(list.join(", "))
+}
+
+/// Removes what concerns only the connection to the server (RFC 9110 section 7.6.1). Transfer-Encoding
+/// stays: Pingora frames by it.
+pub(super) fn response(session: &Session, response: &mut ResponseHeader) {
+    if response.status != StatusCode::SWITCHING_PROTOCOLS {
+        remove_nominated(response);
+        for name in HOP_BY_HOP {
+            if response.headers.contains_key(name) {
+                response.remove_header(name);
+            }
+        }
+        if response.headers.contains_key(UPGRADE) {
+            response.remove_header(&UPGRADE);
+        }
+    }
+    // A client of HTTP/1.0 knows no chunks (RFC 9112 section 7.1): its body ends with the connection.
+    if session.req_header().version == Version::HTTP_10 && !response.headers.contains_key(CONTENT_LENGTH) {
+        response.remove_header(&TRANSFER_ENCODING);
+    }
+}
+
+const HOP_BY_HOP: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "te"];
+
+fn remove_nominated(response: &mut ResponseHeader) {
+    let Some(first) = response.headers.get(CONNECTION) else { return };
+    if first.as_bytes().eq_ignore_ascii_case(b"close") || first.as_bytes().eq_ignore_ascii_case(b"keep-alive") {
+        return;
+    }
+    let lines: Vec<HeaderValue> = response.headers.get_all(CONNECTION).iter().cloned().collect();
+    let names = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim);
+    for name in names.filter_map(|name| HeaderName::try_from(name).ok()) {
+        // Framing is never up to a nomination.
+        if name != TRANSFER_ENCODING && name != CONTENT_LENGTH {
+            response.remove_header(&name);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+use std::time::Instant;
+
+use pingora_proxy::Session;
+
+use super::context::Attempt;
+use super::{Proxy, RequestCtx, forward};
+use crate::clock;
+use crate::ports::access_log;
+
+impl Proxy {
+    /// Counts the request and writes its line.
+    pub(super) fn log(&self, session: &Session, ctx: &RequestCtx) {
+        let now = Instant::now();
+        let duration = now.saturating_duration_since(ctx.started);
+        let written = session.response_written().map(|head| head.status.as_u16());
+        let status = written.unwrap_or(CLIENT_CLOSED);
+        self.metrics.request_ended(status, duration);
+        if self.access_log.is_off() {
+            return;
+        }
+        let attempts: Vec<access_log::Attempt<'_>> = ctx.attempts.iter().map(|attempt| line_of(attempt, now)).collect();
+        let head = session.req_header();
+        let header = |name| head.headers.get(name).map(http::HeaderValue::as_bytes);
+        self.access_log.log(&access_log::Record {
+            unix_ms: clock::unix_ms(),
+            client: ctx.client.address,
+            listener: &self.settings.listener,
+            request_id: ctx.request_id.as_str(),
+            method: head.method.as_str(),
+            target: head.raw_path(),
+            version: head.version,
+            host: forward::received_host(head).as_bytes(),
+            status,
+            body_bytes: session.body_bytes_sent() as u64,
+            duration,
+            referer: header("referer"),
+            user_agent: header("user-agent"),
+            x_forwarded_for: header("x-forwarded-for"),
+            route: ctx.route.as_ref().map(|route| route.id().as_str()),
+            upstream: ctx.upstream.as_ref().map(|upstream| upstream.name().as_str()),
+            revision: ctx.revision,
+            reason: ctx.reason.map(|reason| reason.as_str()),
+            attempts: &attempts,
+        });
+    }
+}
+
+/// nginx's status for a client that left before it was answered.
+const CLIENT_CLOSED: u16 = 499;
+
+fn line_of(attempt: &Attempt, now: Instant) -> access_log::Attempt<'_> {
+    access_log::Attempt {
+        server: attempt.server.label(),
+        status: attempt.status,
+        failure: attempt.failure,
+        duration: attempt.ended.unwrap_or(now).saturating_duration_since(attempt.began),
+    }
+}

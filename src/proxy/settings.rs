@@ -1,0 +1,42 @@
+use std::time::Duration;
+
+use ipnet::IpNet;
+use pingora_proxy::Session;
+
+use super::TUNNEL_IDLE;
+
+/// What one listener's proxy is set to.
+#[derive(Debug, Clone)]
+pub struct ProxySettings {
+    /// Whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The scheme that clients use here: `http` or `https`.
+    pub scheme: &'static str,
+    /// The listener's address, for the access log.
+    pub listener: String,
+    /// What a client may take.
+    pub limits: ClientLimits,
+}
+
+/// What a client may take.
+#[derive(Debug, Clone)]
+pub struct ClientLimits {
+    /// Between two reads of a request's body, and for a write to make progress.
+    pub body_timeout: Option<Duration>,
+    /// How long an unused connection is kept.
+    pub keepalive_timeout: Duration,
+}
+
+impl ClientLimits {
+    /// Sets what Pingora leaves open: it resets keep-alive to "for ever" with each head that it reads,
+    /// and has no write timeout for HTTP/2.
+    pub(super) fn apply(&self, session: &mut Session) {
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(self.keepalive_timeout.as_secs().max(1)));
+        }
+        let idle = if session.is_upgrade_req() { Some(TUNNEL_IDLE) } else { self.body_timeout };
+        session.set_read_timeout(idle);
+        session.set_write_timeout(idle);
+        session.set_pipelining_enabled(true);
+    }
+}

@@ -1,0 +1,31 @@
+use pingora_core::Result;
+use pingora_core::upstreams::peer::HttpPeer;
+
+use super::TUNNEL_IDLE;
+use crate::domain::server::Server;
+use crate::domain::upstream::{Timeouts, Upstream};
+use crate::spec::Address;
+
+/// How to connect to a server. Pingora's own defaults have no time limits at all.
+pub(super) fn to(server: &Server, upstream: &Upstream, is_tunnel: bool) -> Result<Box<HttpPeer>> {
+    let mut peer = match server.address() {
+        Address::Ip(address) => HttpPeer::new(address, false, String::new()),
+        Address::Unix(path) => HttpPeer::new_uds(path, false, String::new())?,
+    };
+    let timeouts = upstream.timeouts();
+    let options = &mut peer.options;
+    options.connection_timeout = timeouts.connect;
+    options.total_connection_timeout = timeouts.connect;
+    options.read_timeout = if is_tunnel { Some(TUNNEL_IDLE) } else { silence(timeouts) };
+    options.write_timeout = if is_tunnel { Some(TUNNEL_IDLE) } else { timeouts.write };
+    options.idle_timeout = timeouts.idle;
+    Ok(Box::new(peer))
+}
+
+/// Pingora has one limit for the wait for the first byte and for the gaps after it: the shorter.
+fn silence(timeouts: &Timeouts) -> Option<std::time::Duration> {
+    match (timeouts.first_byte, timeouts.read) {
+        (Some(first), Some(read)) => Some(first.min(read)),
+        (first, read) => first.or(read),
+    }
+}
