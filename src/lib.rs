@@ -8,3 +8,7 @@ pub mod spec;
 
 // Domain: pure rules. No clock, no randomness, no I/O.
 pub mod domain;
+
+// Ports: what the services share. The clock is read here and nowhere below.
+pub mod clock;
+pub mod ports;

@@ -1,0 +1,6 @@
+//! Ports: small parts shared by the services, so that no service imports another.
+
+pub mod access_log;
+pub mod telemetry;
+
+mod shard;

@@ -1,0 +1,149 @@
+//! The values that labels may take.
+
+use std::fmt::Debug;
+
+/// A closed set of label values.
+pub trait Label: Copy + Debug + Send + Sync + 'static {
+    /// Every value, in the order of declaration.
+    const ALL: &'static [Self];
+
+    /// The value as it is written: lower case with underscores.
+    fn as_str(self) -> &'static str;
+
+    /// This value's place in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+/// Declares an enum together with its [`Label`], so that a new value cannot be forgotten in one of them.
+macro_rules! label {
+    ($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $variant:ident => $text:literal,)+ }) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$inner])* $variant,)+ }
+
+        impl $name {
+            /// The value as it is written in logs and metrics.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+
+        impl $crate::ports::telemetry::Label for $name {
+            const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            fn as_str(self) -> &'static str {
+                $name::as_str(self)
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+pub(super) use label;
+
+label! {
+    /// The first digit of a response's status.
+    StatusClass {
+        /// 100 to 199: a connection that switched protocols.
+        Informational => "1xx",
+        /// 200 to 299.
+        Success => "2xx",
+        /// 300 to 399.
+        Redirection => "3xx",
+        /// 400 to 499.
+        ClientError => "4xx",
+        /// 500 to 599.
+        ServerError => "5xx",
+        /// Anything else: a request that ended without a status.
+        Other => "other",
+    }
+}
+
+impl StatusClass {
+    /// The class that `status` belongs to.
+    pub const fn of(status: u16) -> Self {
+        match status {
+            100..=199 => Self::Informational,
+            200..=299 => Self::Success,
+            300..=399 => Self::Redirection,
+            400..=499 => Self::ClientError,
+            500..=599 => Self::ServerError,
+            _ => Self::Other,
+        }
+    }
+}
+
+label! {
+    /// Why a request was tried again.
+    RetryCause {
+        /// No connection to the server came about.
+        Connect => "connect",
+        /// A kept connection had been closed by the server before it read the request.
+        StaleConnection => "stale_connection",
+        /// The server closed the connection while the request or the response was under way.
+        Reset => "reset",
+        /// The server did not answer in time.
+        Timeout => "timeout",
+        /// The server answered 502.
+        BadGateway => "502",
+        /// The server answered 503.
+        ServiceUnavailable => "503",
+        /// The server answered 504.
+        GatewayTimeout => "504",
+    }
+}
+
+label! {
+    /// How a submitted change came out.
+    ChangeOutcome {
+        /// Stored and published.
+        Applied => "applied",
+        /// It altered nothing, so it made no revision.
+        Unchanged => "unchanged",
+        /// A dry run: nothing was stored.
+        DryRun => "dry_run",
+        /// A rail refused it.
+        Refused => "refused",
+        /// Its precondition (`If-Match`) no longer held.
+        Conflict => "conflict",
+        /// The state that it leads to is invalid.
+        Invalid => "invalid",
+        /// The store was away.
+        StoreFailed => "store_failed",
+    }
+}
+
+label! {
+    /// How a health probe ended.
+    ProbeResult {
+        /// The server answered as expected.
+        Pass => "pass",
+        /// It answered otherwise, or refused the connection.
+        Fail => "fail",
+        /// It did not answer before the deadline.
+        Timeout => "timeout",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_of_a_label_is_its_place_in_all() {
+        for (place, label) in ChangeOutcome::ALL.iter().enumerate() {
+            assert_eq!(label.index(), place);
+        }
+    }
+
+    #[test]
+    fn a_status_outside_100_to_599_has_its_own_class() {
+        assert_eq!(StatusClass::of(0), StatusClass::Other);
+        assert_eq!(StatusClass::of(99), StatusClass::Other);
+        assert_eq!(StatusClass::of(100), StatusClass::Informational);
+        assert_eq!(StatusClass::of(599), StatusClass::ServerError);
+        assert_eq!(StatusClass::of(600), StatusClass::Other);
+    }
+}

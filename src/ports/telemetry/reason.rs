@@ -1,0 +1,82 @@
+//! Why this process ended a request itself.
+
+use super::labels::label;
+
+label! {
+    /// Why a request was answered, or ended, by this process and not by a server: the `reason` of the access log and of
+    /// `pointsman_generated_responses_total`.
+    Reason {
+        /// The route leads to an upstream that does not exist.
+        UpstreamMissing => "upstream_missing",
+        /// No route matches host and path.
+        NoRoute => "no_route",
+        /// The upstream has no server that may be picked.
+        NoServer => "no_server",
+        /// No connection to any server came about: refused, unreachable or reset.
+        ConnectFailed => "connect_failed",
+        /// Connecting took longer than `timeouts.connect`.
+        ConnectTimeout => "connect_timeout",
+        /// The server did not answer, or paused, for longer than its timeouts allow.
+        UpstreamTimeout => "upstream_timeout",
+        /// The server closed the connection before its response was complete.
+        UpstreamReset => "upstream_reset",
+        /// The server's response was not valid HTTP.
+        UpstreamInvalidResponse => "upstream_invalid_response",
+        /// The client closed the connection before the response was complete.
+        ClientAborted => "client_aborted",
+        /// `Host` is missing, repeated or malformed.
+        BadRequestHost => "bad_request_host",
+        /// The body's length is ambiguous (RFC 9112, section 6.3).
+        BadRequestFraming => "bad_request_framing",
+        /// The request target is malformed.
+        BadRequestUri => "bad_request_uri",
+        /// The header section is too large (RFC 6585, section 5).
+        HeaderTooLarge => "header_too_large",
+        /// A fault of this process.
+        Internal => "internal",
+    }
+}
+
+impl Reason {
+    /// The status of the response. [`Reason::ClientAborted`] has nginx's 499: it is logged but never sent.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadRequestHost | Self::BadRequestFraming | Self::BadRequestUri => 400,
+            Self::NoRoute => 404,
+            Self::HeaderTooLarge => 431,
+            Self::ClientAborted => 499,
+            Self::Internal => 500,
+            Self::UpstreamMissing
+            | Self::ConnectFailed
+            | Self::UpstreamReset
+            | Self::UpstreamInvalidResponse => 502,
+            Self::NoServer => 503,
+            Self::ConnectTimeout | Self::UpstreamTimeout => 504,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Label;
+    use super::*;
+
+    #[test]
+    fn every_reason_is_an_error_with_a_lower_case_name() {
+        for reason in Reason::ALL {
+            assert!((400..=599).contains(&reason.status()), "{reason:?}");
+            let name = reason.as_str();
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_missing_upstream_a_missing_server_and_a_slow_server_are_told_apart() {
+        assert_eq!(Reason::UpstreamMissing.status(), 502);
+        assert_eq!(Reason::NoServer.status(), 503);
+        assert_eq!(Reason::UpstreamTimeout.status(), 504);
+    }
+}
