@@ -77,7 +77,11 @@ impl Drop for Open {
 impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
     /// The application for these listeners.
     pub fn new(entrances: Vec<Entrance<A>>, open: Connections, metrics: Metrics) -> Self {
-        Self { entrances, open, metrics }
+        Self {
+            entrances,
+            open,
+            metrics,
+        }
     }
 
     /// The listener that took a connection, by its local address.
@@ -87,8 +91,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         }
         let digest = stream.get_socket_digest();
         let local = digest.as_ref().and_then(|digest| digest.local_addr());
-        let exact = self.entrances.iter().find(|entrance| entrance.place.is(local));
-        exact.or_else(|| self.entrances.iter().find(|entrance| entrance.place.covers(local)))
+        let exact = self
+            .entrances
+            .iter()
+            .find(|entrance| entrance.place.is(local));
+        exact.or_else(|| {
+            self.entrances
+                .iter()
+                .find(|entrance| entrance.place.covers(local))
+        })
     }
 }
 
@@ -96,20 +107,28 @@ impl Place {
     fn is(&self, local: Option<&SocketAddr>) -> bool {
         match (self, local) {
             (Self::Tcp(place), Some(SocketAddr::Inet(local))) => place == local,
-            (Self::Unix(place), Some(SocketAddr::Unix(local))) => local.as_pathname() == Some(place),
+            (Self::Unix(place), Some(SocketAddr::Unix(local))) => {
+                local.as_pathname() == Some(place)
+            }
             _ => false,
         }
     }
 
     fn covers(&self, local: Option<&SocketAddr>) -> bool {
-        let (Self::Tcp(place), Some(SocketAddr::Inet(local))) = (self, local) else { return false };
+        let (Self::Tcp(place), Some(SocketAddr::Inet(local))) = (self, local) else {
+            return false;
+        };
         place.ip().is_unspecified() && place.port() == local.port()
     }
 }
 
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
         let entrance = self.entrance(&stream)?;
         let _open = (self.open.enter(), self.metrics.connection_accepted());
         let (protocol, stream) = match (entrance.http1, entrance.http2) {
@@ -120,7 +139,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
         };
         match protocol {
             Protocol::Http1 => entrance.proxy.process_new(stream, shutdown).await,
-            Protocol::Http2 => Arc::new(PriorKnowledge::new(entrance.proxy.clone())).process_new(stream, shutdown).await,
+            Protocol::Http2 => {
+                Arc::new(PriorKnowledge::new(entrance.proxy.clone()))
+                    .process_new(stream, shutdown)
+                    .await
+            }
         }
     }
 

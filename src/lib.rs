@@ -12,3 +12,7 @@ pub mod domain;
 // Ports: what the services share. The clock is read here and nowhere below.
 pub mod clock;
 pub mod ports;
+
+// Services: what runs.
+pub mod edge;
+pub mod proxy;

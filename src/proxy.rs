@@ -36,8 +36,18 @@ pub struct Proxy {
 
 impl Proxy {
     /// A proxy that routes by `snapshot`.
-    pub fn new(settings: ProxySettings, snapshot: SharedSnapshot, metrics: Metrics, access_log: AccessLog) -> Self {
-        Self { settings, snapshot, metrics, access_log }
+    pub fn new(
+        settings: ProxySettings,
+        snapshot: SharedSnapshot,
+        metrics: Metrics,
+        access_log: AccessLog,
+    ) -> Self {
+        Self {
+            settings,
+            snapshot,
+            metrics,
+            access_log,
+        }
     }
 
     /// Finds the route and the group, and picks the first server. What cannot be served is said at
@@ -47,10 +57,16 @@ impl Proxy {
         let snapshot = self.snapshot.load();
         ctx.revision = snapshot.revision();
         let host = forward::received_host(head);
-        let route = snapshot.routes().find(host, head.uri.path()).ok_or(Reason::NoRoute)?;
+        let route = snapshot
+            .routes()
+            .find(host, head.uri.path())
+            .ok_or(Reason::NoRoute)?;
         ctx.route = Some(route.clone());
         let upstream = snapshot.target(route.to()).ok_or(Reason::UpstreamMissing)?;
-        let pick = Pick { tried: &[], random: fastrand::u64(..) };
+        let pick = Pick {
+            tried: &[],
+            random: fastrand::u64(..),
+        };
         let server = upstream.pick(&pick).cloned();
         ctx.begin(upstream.clone(), server.ok_or(Reason::NoServer)?);
         Ok(())
@@ -65,7 +81,11 @@ impl ProxyHttp for Proxy {
         RequestCtx::new()
     }
 
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
         self.settings.limits.apply(session);
         ctx.client = forward::client(session, &self.settings.trusted_proxies);
         ctx.request_id = request_id::of(session.req_header(), ctx.client.is_trusted);
@@ -86,9 +106,15 @@ impl ProxyHttp for Proxy {
         Ok(true)
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestCtx,
+    ) -> Result<Box<HttpPeer>> {
         match ctx.next_attempt() {
-            Some((upstream, server)) => upstream_connection::to(server, upstream, session.is_upgrade_req()),
+            Some((upstream, server)) => {
+                upstream_connection::to(server, upstream, session.is_upgrade_req())
+            }
             // Every retry picks its server when it is decided: an attempt without one does not come here.
             None => Error::e_explain(ErrorType::InternalError, "an attempt without a server"),
         }
@@ -147,7 +173,12 @@ impl ProxyHttp for Proxy {
         self.retry_broken(session, ctx, error, client_reused)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestCtx) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut RequestCtx,
+    ) -> FailToProxy {
         let reason = ctx.reason.unwrap_or_else(|| failure::reason(error));
         ctx.reason = Some(reason);
         self.metrics.generated(reason);
@@ -157,7 +188,10 @@ impl ProxyHttp for Proxy {
         if reached && let Err(error) = failure::respond(session, reason).await {
             ::log::debug!("cannot tell the client about {}: {error}", reason.as_str());
         }
-        FailToProxy { error_code: if reached { reason.status() } else { 0 }, can_reuse_downstream: false }
+        FailToProxy {
+            error_code: if reached { reason.status() } else { 0 },
+            can_reuse_downstream: false,
+        }
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestCtx) {

@@ -78,7 +78,9 @@ impl Snapshot {
         let named = self.upstreams.get(old.name());
         let implicit = || {
             let address = old.servers().first()?.address();
-            self.implicit.values().find(|upstream| upstream.server(address).is_some())
+            self.implicit
+                .values()
+                .find(|upstream| upstream.server(address).is_some())
         };
         named.or_else(implicit)
     }

@@ -23,8 +23,13 @@ pub(super) async fn protocol(stream: Stream, silence: Duration) -> Option<(Proto
     let mut seen = [0; PREFACE.len()];
     let mut count = 0;
     while seen.get(..count) == PREFACE.get(..count) {
-        let Some(rest) = seen.get_mut(count..).filter(|rest| !rest.is_empty()) else { break };
-        let read = tokio::time::timeout(silence, stream.read(rest)).await.ok()?.ok()?;
+        let Some(rest) = seen.get_mut(count..).filter(|rest| !rest.is_empty()) else {
+            break;
+        };
+        let read = tokio::time::timeout(silence, stream.read(rest))
+            .await
+            .ok()?
+            .ok()?;
         if read == 0 {
             return None;
         }
@@ -32,6 +37,10 @@ pub(super) async fn protocol(stream: Stream, silence: Duration) -> Option<(Proto
     }
     let bytes = seen.get(..count)?;
     stream.rewind(bytes);
-    let protocol = if bytes == PREFACE { Protocol::Http2 } else { Protocol::Http1 };
+    let protocol = if bytes == PREFACE {
+        Protocol::Http2
+    } else {
+        Protocol::Http1
+    };
     Some((protocol, stream))
 }

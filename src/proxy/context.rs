@@ -71,8 +71,18 @@ impl RequestCtx {
         let server = self.next.take()?;
         // The first attempt's server is remembered only when it fails: most requests need no list.
         let now = Instant::now();
-        let began = if self.attempts.is_empty() { self.started } else { now };
-        self.attempts.push(Attempt { server: server.clone(), began, ended: None, status: None, failure: None });
+        let began = if self.attempts.is_empty() {
+            self.started
+        } else {
+            now
+        };
+        self.attempts.push(Attempt {
+            server: server.clone(),
+            began,
+            ended: None,
+            status: None,
+            failure: None,
+        });
         let server = self.current.insert(InFlight::begin(server)).server();
         Some((self.upstream.as_deref()?, server))
     }

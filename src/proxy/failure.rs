@@ -10,7 +10,9 @@ pub(super) fn reason(error: &Error) -> Reason {
     use ErrorType::*;
     match (error.esource(), error.etype()) {
         (_, ConnectTimedout) => Reason::ConnectTimeout,
-        (_, ConnectRefused | ConnectNoRoute | ConnectError | SocketError | BindError) => Reason::ConnectFailed,
+        (_, ConnectRefused | ConnectNoRoute | ConnectError | SocketError | BindError) => {
+            Reason::ConnectFailed
+        }
         (ErrorSource::Downstream, InvalidHTTPHeader) => Reason::BadRequestFraming,
         (ErrorSource::Downstream, _) => Reason::ClientAborted,
         (ErrorSource::Upstream, ReadTimedout | WriteTimedout) => Reason::UpstreamTimeout,
@@ -38,7 +40,9 @@ pub(super) async fn respond(session: &mut Session, reason: Reason) -> Result<()>
         session.set_keepalive(None);
     }
     let has_body = session.req_header().method != http::Method::HEAD;
-    session.write_response_header(Box::new(head), !has_body).await?;
+    session
+        .write_response_header(Box::new(head), !has_body)
+        .await?;
     if has_body {
         session.write_response_body(Some(body), true).await?;
     }

@@ -31,15 +31,32 @@ pub(super) struct Client {
 /// Who sent a request: with a trusted sender the last address in X-Forwarded-For that is not
 /// itself a trusted proxy's (nginx: `real_ip_recursive on`).
 pub(super) fn client(session: &Session, trusted: &[IpNet]) -> Client {
-    let sender = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
-    let is_trusted_address = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let sender = session
+        .client_addr()
+        .and_then(|address| address.as_inet())
+        .map(|address| address.ip().to_canonical());
+    let is_trusted_address =
+        |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let is_trusted = sender.as_ref().is_some_and(is_trusted_address);
-    let mut client = Client { address: sender, sender, is_trusted };
+    let mut client = Client {
+        address: sender,
+        sender,
+        is_trusted,
+    };
     if is_trusted {
-        let lines = session.req_header().headers.get_all(X_FORWARDED_FOR).iter().rev();
-        let named = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.rsplit(','));
+        let lines = session
+            .req_header()
+            .headers
+            .get_all(X_FORWARDED_FOR)
+            .iter()
+            .rev();
+        let named = lines
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.rsplit(','));
         for text in named {
-            let Ok(address) = text.trim().parse::<IpAddr>() else { break };
+            let Ok(address) = text.trim().parse::<IpAddr>() else {
+                break;
+            };
             client.address = Some(address.to_canonical());
             if !is_trusted_address(&address.to_canonical()) {
                 break;
@@ -54,18 +71,33 @@ pub(super) fn client(session: &Session, trusted: &[IpNet]) -> Client {
 pub(super) fn received_host(head: &RequestHeader) -> &str {
     match head.uri.authority() {
         Some(authority) => authority.as_str(),
-        None => head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+        None => head
+            .headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or_default(),
     }
 }
 
 /// Sets what a server is told about the request. Pingora has removed hop-by-hop headers before.
-pub(super) fn request(session: &Session, request: &mut RequestHeader, ctx: &RequestCtx, scheme: &'static str) -> Result<()> {
-    let (Some(upstream), Some(server)) = (&ctx.upstream, ctx.server()) else { return Ok(()) };
+pub(super) fn request(
+    session: &Session,
+    request: &mut RequestHeader,
+    ctx: &RequestCtx,
+    scheme: &'static str,
+) -> Result<()> {
+    let (Some(upstream), Some(server)) = (&ctx.upstream, ctx.server()) else {
+        return Ok(());
+    };
     let received = received_host(session.req_header());
     if let Some(host) = host_for(upstream.host(), received, server.label()) {
         request.insert_header(HOST, &*host)?;
     }
-    let Client { address, sender, is_trusted } = ctx.client;
+    let Client {
+        address,
+        sender,
+        is_trusted,
+    } = ctx.client;
     insert_address(request, X_REAL_IP, address)?;
     match forwarded_for(request, sender, is_trusted) {
         Some(list) => request.insert_header(X_FORWARDED_FOR, list)?,
@@ -115,19 +147,32 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-fn insert_address(request: &mut RequestHeader, name: HeaderName, address: Option<IpAddr>) -> Result<()> {
+fn insert_address(
+    request: &mut RequestHeader,
+    name: HeaderName,
+    address: Option<IpAddr>,
+) -> Result<()> {
     let Some(address) = address else {
         request.remove_header(&name);
         return Ok(());
     };
-    let value = HeaderValue::try_from(address.to_string()).or_err(pingora_core::ErrorType::InternalError, "address")?;
+    let value = HeaderValue::try_from(address.to_string())
+        .or_err(pingora_core::ErrorType::InternalError, "address")?;
     request.insert_header(name, value)
 }
 
 /// A trusted sender's list with the sender itself appended.
-fn forwarded_for(request: &RequestHeader, sender: Option<IpAddr>, is_trusted: bool) -> Option<String> {
+fn forwarded_for(
+    request: &RequestHeader,
+    sender: Option<IpAddr>,
+    is_trusted: bool,
+) -> Option<String> {
     let sender = sender.filter(|_| is_trusted)?;
-    let lines = request.headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok());
+    let lines = request
+        .headers
+        .get_all(X_FORWARDED_FOR)
+        .iter()
+        .filter_map(|line| line.to_str().ok());
     let mut list: Vec<&str> = lines.collect();
     let sender = sender.to_string();
     list.push(&sender);
@@ -149,7 +194,9 @@ pub(super) fn response(session: &Session, response: &mut ResponseHeader) {
         }
     }
     // A client of HTTP/1.0 knows no chunks (RFC 9112 section 7.1): its body ends with the connection.
-    if session.req_header().version == Version::HTTP_10 && !response.headers.contains_key(CONTENT_LENGTH) {
+    if session.req_header().version == Version::HTTP_10
+        && !response.headers.contains_key(CONTENT_LENGTH)
+    {
         response.remove_header(&TRANSFER_ENCODING);
     }
 }
@@ -157,12 +204,25 @@ pub(super) fn response(session: &Session, response: &mut ResponseHeader) {
 const HOP_BY_HOP: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "te"];
 
 fn remove_nominated(response: &mut ResponseHeader) {
-    let Some(first) = response.headers.get(CONNECTION) else { return };
-    if first.as_bytes().eq_ignore_ascii_case(b"close") || first.as_bytes().eq_ignore_ascii_case(b"keep-alive") {
+    let Some(first) = response.headers.get(CONNECTION) else {
+        return;
+    };
+    if first.as_bytes().eq_ignore_ascii_case(b"close")
+        || first.as_bytes().eq_ignore_ascii_case(b"keep-alive")
+    {
         return;
     }
-    let lines: Vec<HeaderValue> = response.headers.get_all(CONNECTION).iter().cloned().collect();
-    let names = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim);
+    let lines: Vec<HeaderValue> = response
+        .headers
+        .get_all(CONNECTION)
+        .iter()
+        .cloned()
+        .collect();
+    let names = lines
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim);
     for name in names.filter_map(|name| HeaderName::try_from(name).ok()) {
         // Framing is never up to a nomination.
         if name != TRANSFER_ENCODING && name != CONTENT_LENGTH {

@@ -15,10 +15,14 @@ impl Proxy {
         let written = session.response_written().map(|head| head.status.as_u16());
         let status = written.unwrap_or(CLIENT_CLOSED);
         self.metrics.request_ended(status, duration);
-        if self.access_log.is_off() {
+        if !self.access_log.is_on() {
             return;
         }
-        let attempts: Vec<access_log::Attempt<'_>> = ctx.attempts.iter().map(|attempt| line_of(attempt, now)).collect();
+        let attempts: Vec<access_log::Attempt<'_>> = ctx
+            .attempts
+            .iter()
+            .map(|attempt| line_of(attempt, now))
+            .collect();
         let head = session.req_header();
         let header = |name| head.headers.get(name).map(http::HeaderValue::as_bytes);
         self.access_log.log(&access_log::Record {
@@ -37,7 +41,10 @@ impl Proxy {
             user_agent: header("user-agent"),
             x_forwarded_for: header("x-forwarded-for"),
             route: ctx.route.as_ref().map(|route| route.id().as_str()),
-            upstream: ctx.upstream.as_ref().map(|upstream| upstream.name().as_str()),
+            upstream: ctx
+                .upstream
+                .as_ref()
+                .map(|upstream| upstream.name().as_str()),
             revision: ctx.revision,
             reason: ctx.reason.map(|reason| reason.as_str()),
             attempts: &attempts,
@@ -53,6 +60,9 @@ fn line_of(attempt: &Attempt, now: Instant) -> access_log::Attempt<'_> {
         server: attempt.server.label(),
         status: attempt.status,
         failure: attempt.failure,
-        duration: attempt.ended.unwrap_or(now).saturating_duration_since(attempt.began),
+        duration: attempt
+            .ended
+            .unwrap_or(now)
+            .saturating_duration_since(attempt.began),
     }
 }

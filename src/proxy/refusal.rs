@@ -20,7 +20,9 @@ pub(super) fn of(session: &Session) -> Option<Reason> {
 
 fn has_one_host(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
-    let one = hosts.next().is_some_and(|host| !host.is_empty() && !host.as_bytes().contains(&b','));
+    let one = hosts
+        .next()
+        .is_some_and(|host| !host.is_empty() && !host.as_bytes().contains(&b','));
     one && hosts.next().is_none()
 }
 
@@ -34,6 +36,7 @@ fn had_content_length(session: &Session) -> bool {
     let mut lines = raw.split(|&byte| byte == b'\n').skip(1);
     lines.any(|line| {
         let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
-        name.trim_ascii().eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes())
+        name.trim_ascii()
+            .eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes())
     })
 }

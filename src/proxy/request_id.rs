@@ -21,10 +21,15 @@ impl RequestId {
         let mut bits = fastrand::u128(..);
         for digit in &mut digits {
             // The low four bits index sixteen digits.
-            *digit = DIGITS.get((bits & 15) as usize).copied().unwrap_or_default();
+            *digit = DIGITS
+                .get((bits & 15) as usize)
+                .copied()
+                .unwrap_or_default();
             bits >>= 4;
         }
-        HeaderValue::from_bytes(&digits).map(Self).unwrap_or_default()
+        HeaderValue::from_bytes(&digits)
+            .map(Self)
+            .unwrap_or_default()
     }
 }
 
@@ -38,7 +43,11 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The id of a request.
 pub(super) fn of(head: &RequestHeader, is_trusted: bool) -> RequestId {
-    let given = if is_trusted { head.headers.get(X_REQUEST_ID) } else { None };
+    let given = if is_trusted {
+        head.headers.get(X_REQUEST_ID)
+    } else {
+        None
+    };
     match given.filter(|id| is_valid(id.as_bytes())) {
         Some(id) => RequestId(id.clone()),
         None => RequestId::random(),

@@ -7,17 +7,23 @@ use super::{Proxy, RequestCtx, failure};
 use crate::domain::balancer::Pick;
 use crate::domain::server::Server;
 use crate::domain::upstream::Upstream;
-use crate::ports::telemetry;
+use crate::ports::telemetry::RetryCause as Counted;
 use crate::spec::RetryCause;
 
 impl Proxy {
     /// No connection: nothing was sent, so any request may go to another server.
-    pub(super) fn retry_connect(&self, session: &Session, ctx: &mut RequestCtx, mut error: Box<Error>) -> Box<Error> {
+    pub(super) fn retry_connect(
+        &self,
+        session: &Session,
+        ctx: &mut RequestCtx,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
         let reason = failure::reason(&error);
         ctx.failed(reason.as_str());
         ctx.reason = Some(reason);
-        let unsent = session.response_written().is_none() && !session.as_ref().retry_buffer_truncated();
-        error.set_retry(unsent && self.retry(ctx, RetryCause::Connect));
+        let unsent =
+            session.response_written().is_none() && !session.as_ref().retry_buffer_truncated();
+        error.set_retry(unsent && self.retry(ctx, RetryCause::Connect, Counted::Connect));
         error
     }
 
@@ -43,24 +49,34 @@ impl Proxy {
         let reason = failure::reason(&error);
         ctx.failed(reason.as_str());
         ctx.reason = Some(reason);
-        let cause = match error.etype() {
-            ErrorType::ReadTimedout | ErrorType::WriteTimedout => RetryCause::Timeout,
-            _ => RetryCause::Reset,
+        let is_silent = matches!(
+            error.etype(),
+            ErrorType::ReadTimedout | ErrorType::WriteTimedout
+        );
+        // Servers close kept connections when they please: that is no fault of the server's.
+        let is_stale = reused && !is_silent && ctx.stale < MOST_STALE;
+        let (cause, counted) = match (is_silent, is_stale) {
+            (true, _) => (RetryCause::Timeout, Counted::Timeout),
+            (_, true) => (RetryCause::Reset, Counted::StaleConnection),
+            _ => (RetryCause::Reset, Counted::Reset),
         };
-        let again = may_repeat(session, ctx) && {
-            // Servers close kept connections when they please: that is no fault of the server's.
-            if reused && cause == RetryCause::Reset && ctx.stale < MOST_STALE {
-                ctx.forgive();
-            }
-            self.retry(ctx, cause)
-        };
+        let may_repeat = may_repeat(session, ctx);
+        if may_repeat && is_stale {
+            ctx.forgive();
+        }
+        let again = may_repeat && self.retry(ctx, cause, counted);
         error.set_retry(again);
         error
     }
 
     /// The server answered with a status that the rule names: the response is dropped if the request
     /// may be repeated and another server can be had; otherwise it is passed on.
-    pub(super) fn retry_status(&self, session: &Session, status: u16, ctx: &mut RequestCtx) -> Result<()> {
+    pub(super) fn retry_status(
+        &self,
+        session: &Session,
+        status: u16,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
         let cause = match status {
             502 => RetryCause::Status502,
             503 => RetryCause::Status503,
@@ -73,9 +89,15 @@ impl Proxy {
         let failed = ctx.server().map(|server| server.id());
         let mut tried = ctx.tried().to_vec();
         tried.extend(failed);
-        let Some((upstream, server)) = self.next(ctx, &tried) else { return Ok(()) };
+        let Some((upstream, server)) = self.next(ctx, &tried) else {
+            return Ok(());
+        };
         ctx.failed("status");
-        self.metrics.retried(telemetry::RetryCause::Status);
+        self.metrics.retried(match cause {
+            RetryCause::Status502 => Counted::BadGateway,
+            RetryCause::Status503 => Counted::ServiceUnavailable,
+            _ => Counted::GatewayTimeout,
+        });
         ctx.retry_on(upstream, server);
         let mut error = Error::explain(STATUS, "the server's status is retried");
         error.as_up();
@@ -84,30 +106,37 @@ impl Proxy {
     }
 
     /// Whether there is another attempt; if so, its server is picked.
-    fn retry(&self, ctx: &mut RequestCtx, cause: RetryCause) -> bool {
+    fn retry(&self, ctx: &mut RequestCtx, cause: RetryCause, counted: Counted) -> bool {
         if !self.allows(ctx, cause) {
             return false;
         }
-        let Some((upstream, server)) = self.next(ctx, ctx.tried()) else { return false };
-        self.metrics.retried(match cause {
-            RetryCause::Connect => telemetry::RetryCause::Connect,
-            RetryCause::Timeout => telemetry::RetryCause::Timeout,
-            _ => telemetry::RetryCause::Reset,
-        });
+        let Some((upstream, server)) = self.next(ctx, ctx.tried()) else {
+            return false;
+        };
+        self.metrics.retried(counted);
         ctx.retry_on(upstream, server);
         true
     }
 
     fn allows(&self, ctx: &RequestCtx, cause: RetryCause) -> bool {
         let rule = ctx.upstream.as_ref().map(|upstream| upstream.retry());
-        rule.is_some_and(|rule| ctx.counted() < usize::from(rule.attempts) && rule.on.contains(&cause))
+        rule.is_some_and(|rule| {
+            ctx.counted() < usize::from(rule.attempts) && rule.on.contains(&cause)
+        })
     }
 
     /// Another server of the same group, as it is now; none if the group is gone.
-    fn next(&self, ctx: &RequestCtx, tried: &[crate::domain::server::ServerId]) -> Option<(Arc<Upstream>, Arc<Server>)> {
+    fn next(
+        &self,
+        ctx: &RequestCtx,
+        tried: &[crate::domain::server::ServerId],
+    ) -> Option<(Arc<Upstream>, Arc<Server>)> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
-        let server = upstream.pick(&Pick { tried, random: fastrand::u64(..) })?;
+        let server = upstream.pick(&Pick {
+            tried,
+            random: fastrand::u64(..),
+        })?;
         Some((upstream.clone(), server.clone()))
     }
 }
@@ -119,8 +148,13 @@ const STATUS: ErrorType = ErrorType::Custom("RetriedStatus");
 const MOST_STALE: u8 = 3;
 
 fn may_repeat(session: &Session, ctx: &RequestCtx) -> bool {
-    let any_method = ctx.upstream.as_ref().is_some_and(|upstream| upstream.retry().non_idempotent);
-    let nothing_passed_on = session.response_written().is_none_or(|head| head.status.is_informational());
+    let any_method = ctx
+        .upstream
+        .as_ref()
+        .is_some_and(|upstream| upstream.retry().non_idempotent);
+    let nothing_passed_on = session
+        .response_written()
+        .is_none_or(|head| head.status.is_informational());
     nothing_passed_on
         && !session.as_ref().retry_buffer_truncated()
         && (any_method || session.req_header().method.is_idempotent())

@@ -34,7 +34,11 @@ impl ClientLimits {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(self.keepalive_timeout.as_secs().max(1)));
         }
-        let idle = if session.is_upgrade_req() { Some(TUNNEL_IDLE) } else { self.body_timeout };
+        let idle = if session.is_upgrade_req() {
+            Some(TUNNEL_IDLE)
+        } else {
+            self.body_timeout
+        };
         session.set_read_timeout(idle);
         session.set_write_timeout(idle);
         session.set_pipelining_enabled(true);

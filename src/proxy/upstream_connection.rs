@@ -16,8 +16,16 @@ pub(super) fn to(server: &Server, upstream: &Upstream, is_tunnel: bool) -> Resul
     let options = &mut peer.options;
     options.connection_timeout = timeouts.connect;
     options.total_connection_timeout = timeouts.connect;
-    options.read_timeout = if is_tunnel { Some(TUNNEL_IDLE) } else { silence(timeouts) };
-    options.write_timeout = if is_tunnel { Some(TUNNEL_IDLE) } else { timeouts.write };
+    options.read_timeout = if is_tunnel {
+        Some(TUNNEL_IDLE)
+    } else {
+        silence(timeouts)
+    };
+    options.write_timeout = if is_tunnel {
+        Some(TUNNEL_IDLE)
+    } else {
+        timeouts.write
+    };
     options.idle_timeout = timeouts.idle;
     Ok(Box::new(peer))
 }
