@@ -13,6 +13,10 @@ pub mod domain;
 pub mod clock;
 pub mod ports;
 
+// Effects: what is kept, and the one way in for changes.
+pub mod controller;
+pub mod store;
+
 // Services: what runs.
 pub mod edge;
 pub mod proxy;

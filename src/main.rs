@@ -1,1 +1,3 @@
+//! The program: see `pointsman --help`.
+
 fn main() {}

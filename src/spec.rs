@@ -4,13 +4,17 @@
 //! whole makes sense is decided by `domain::snapshot`, which builds a routing state from it or refuses.
 
 mod address;
+mod explain;
+mod forbidden;
 mod health;
 mod name;
 mod revision;
 mod route;
+mod rules;
 mod server;
 mod target;
 mod units;
+mod unsupported;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -19,13 +23,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use address::{Address, AddressError};
+pub use explain::{explain, nearest};
+pub use forbidden::ForbiddenAddresses;
 pub use health::{CheckType, HealthSpec, StartHealth, StatusRange};
 pub use name::{Name, NameError};
 pub use revision::{DiffEntry, Digest, Meta, Revision};
 pub use route::{CreatedBy, HostPattern, PathPattern, RouteSpec, normal_host};
+pub use rules::{
+    Broken, broken_rules, broken_rules_among_routes, broken_rules_of_defaults,
+    broken_rules_of_route, broken_rules_of_upstream, unknown_targets,
+};
 pub use server::{Admin, ServerSpec};
 pub use target::Target;
 pub use units::Span;
+pub use unsupported::is_planned;
 pub use upstream::{
     BalanceSpec, HostHeader, Protocol, RetryCause, RetrySpec, TimeoutsSpec, UpstreamSpec,
     WhenAllDown,
@@ -51,6 +62,12 @@ impl Spec {
         self.routes
             .iter()
             .find(|route| route.id.as_ref() == Some(id))
+    }
+
+    /// Whether both have the very same routes in the same order.
+    pub fn has_same_routes(&self, other: &Spec) -> bool {
+        let pairs = self.routes.iter().zip(&other.routes);
+        self.routes.len() == other.routes.len() && pairs.into_iter().all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
     /// The names of groups that are not one and the same object here and in `before`: changed, added

@@ -27,7 +27,7 @@ impl Snapshot {
     pub fn build(revision: u64, spec: Arc<Spec>, before: Option<&Self>) -> Self {
         let upstreams = upstreams(&spec, before);
         let routes = match before {
-            Some(before) if same_routes(&before.spec, &spec) => before.routes.clone(),
+            Some(before) if before.spec.has_same_routes(&spec) => before.routes.clone(),
             Some(before) => Arc::new(Routes::build(&spec, Some((&before.spec, &before.routes)))),
             None => Arc::new(Routes::build(&spec, None)),
         };
@@ -122,14 +122,6 @@ fn upstreams(spec: &Arc<Spec>, before: Option<&Snapshot>) -> HashMap<Name, Arc<U
         };
     }
     upstreams
-}
-
-fn same_routes(a: &Spec, b: &Spec) -> bool {
-    a.routes.len() == b.routes.len()
-        && a.routes
-            .iter()
-            .zip(&b.routes)
-            .all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
 fn implicit(

@@ -119,7 +119,10 @@ impl StatusRange {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "write a status such as 200 or a range such as \"200-299\""
+)]
 enum StatusText {
     Number(u16),
     Text(String),

@@ -1,0 +1,82 @@
+//! The single writer. Every change, whoever asks for it, goes one way:
+//! plan -> rails -> store -> publish -> announce.
+//!
+//! One thread of its own owns the [`Publisher`] and talks to the store, so that a slow disk holds up
+//! changes and nothing else. Changes that arrive while it works are planned one after the other and
+//! stored together: one write to the disk for all of them.
+
+mod plan;
+mod refusal;
+mod start;
+mod submission;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::domain::snapshot::SharedSnapshot;
+use crate::store::Store;
+
+pub use refusal::Refusal;
+pub use start::{StartError, StartSettings, start};
+pub use submission::{Outcome, Precondition, Submission};
+
+/// The way in for changes. Cheap to clone.
+#[derive(Clone)]
+pub struct Controller {
+    jobs: SyncSender<Job>,
+    revisions: watch::Receiver<u64>,
+    snapshot: SharedSnapshot,
+    store: Arc<dyn Store>,
+}
+
+/// A submission on its way to the writer.
+struct Job {
+    submission: Submission,
+    reply: oneshot::Sender<Result<Outcome, Refusal>>,
+}
+
+impl Controller {
+    /// Submits changes as one transaction. When this answers [`Outcome`] the change is stored, and
+    /// every request that is routed from now on sees it.
+    ///
+    /// Answers within [`PATIENCE`], also when the store hangs.
+    pub async fn submit(&self, submission: Submission) -> Result<Outcome, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs
+            .try_send(Job { submission, reply })
+            .map_err(|error| match error {
+                TrySendError::Full(_) => Refusal::Busy,
+                TrySendError::Disconnected(_) => Refusal::Stopping,
+            })?;
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Refusal::Stopping),
+            Err(_) => Err(Refusal::StoreSilent),
+        }
+    }
+
+    /// The snapshot that requests are routed by.
+    pub fn snapshot(&self) -> &SharedSnapshot {
+        &self.snapshot
+    }
+
+    /// Announces the number of each revision that is published.
+    pub fn revisions(&self) -> watch::Receiver<u64> {
+        self.revisions.clone()
+    }
+
+    /// The history. Its calls wait for the disk: not for a thread that serves others.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+}
+
+/// How long a change waits for the store. After it the caller hears 503.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Changes that may wait for the writer; at 1,000 a second about as many as fit into [`PATIENCE`].
+const WAITING: usize = 2048;

@@ -1,0 +1,198 @@
+use std::sync::Arc;
+
+use super::{Outcome, Refusal, Submission};
+use crate::change;
+use crate::domain::rails::rails;
+use crate::domain::snapshot::Snapshot;
+use crate::spec::{
+    Broken, Digest, ForbiddenAddresses, Revision, RouteSpec, Spec, broken_rules_among_routes,
+    broken_rules_of_defaults, broken_rules_of_route, broken_rules_of_upstream,
+};
+use crate::store;
+
+/// The state that changes are planned on: the newest revision, stored or about to be.
+#[derive(Clone)]
+pub(super) struct Base {
+    pub(super) digest: Digest,
+    pub(super) snapshot: Arc<Snapshot>,
+}
+
+/// A change that may happen: the next base, and the revision that leads there.
+pub(super) struct Plan {
+    pub(super) outcome: Outcome,
+    /// None when nothing is to be stored: nothing changed, or a dry run.
+    pub(super) step: Option<(Revision, Base)>,
+}
+
+/// Plans one transaction on `base`, or refuses it.
+pub(super) fn plan(
+    base: &Base,
+    submission: &Submission,
+    forbidden: &ForbiddenAddresses,
+) -> Result<Plan, Refusal> {
+    let (now, before) = (base.snapshot.revision(), base.snapshot.spec());
+    if let Some(conflict) = submission
+        .precondition
+        .as_ref()
+        .and_then(|condition| condition.conflict(before, now))
+    {
+        return Err(Refusal::Precondition(conflict));
+    }
+    let number = now + 1;
+    let mut spec = Spec::clone(before);
+    for (index, change) in submission.changes.iter().enumerate() {
+        change
+            .apply(&mut spec, number)
+            .map_err(|error| Refusal::Change { index, error })?;
+    }
+    let diff = change::entries(before, &spec);
+    if diff.is_empty() && spec.says_the_same(before) {
+        let outcome = Outcome {
+            revision: now,
+            is_new: false,
+            diff,
+            warnings: Vec::new(),
+            rails: Vec::new(),
+        };
+        return Ok(Plan {
+            outcome,
+            step: None,
+        });
+    }
+    let warnings = check(before, &spec, submission.lenient, forbidden)?;
+    let snapshot = Arc::new(Snapshot::build(
+        number,
+        Arc::new(spec),
+        Some(&base.snapshot),
+    ));
+    let rails = rails(&base.snapshot, &snapshot);
+    if !rails.is_empty() && !submission.meta.forced && !submission.dry_run {
+        return Err(Refusal::Rails(rails));
+    }
+    let revision = Revision {
+        number,
+        meta: submission.meta.clone(),
+        changes: submission.changes.clone(),
+        diff: diff.clone(),
+        parent: base.digest,
+    };
+    let next = Base {
+        digest: store::digest(&revision),
+        snapshot,
+    };
+    let is_new = !submission.dry_run;
+    let outcome = Outcome {
+        revision: if is_new { number } else { now },
+        is_new,
+        diff,
+        warnings,
+        rails,
+    };
+    Ok(Plan {
+        outcome,
+        step: is_new.then_some((revision, next)),
+    })
+}
+
+/// Looks at what changed; answers the warnings.
+fn check(
+    before: &Spec,
+    next: &Spec,
+    lenient: bool,
+    forbidden: &ForbiddenAddresses,
+) -> Result<Vec<String>, Refusal> {
+    let changed = next.changed_upstreams(before);
+    let changed = changed
+        .iter()
+        .filter_map(|name| next.upstreams.get_key_value(name));
+    let mut broken = Vec::new();
+    for (name, upstream) in changed {
+        let own = broken_rules_of_upstream(upstream);
+        broken.extend(
+            own.into_iter()
+                .map(|rule| rule.below(&format!("/upstreams/{name}"))),
+        );
+        for (index, server) in upstream.servers.iter().enumerate() {
+            let pointer = format!("/upstreams/{name}/servers/{index}/address");
+            broken.extend(
+                forbidden
+                    .reason(&server.address)
+                    .map(|message| Broken::new(pointer, message)),
+            );
+        }
+    }
+    if !Arc::ptr_eq(&before.defaults, &next.defaults) {
+        broken.extend(
+            broken_rules_of_defaults(&next.defaults)
+                .into_iter()
+                .map(|rule| rule.below("/defaults")),
+        );
+    }
+    if !before.has_same_routes(next) {
+        broken.extend(broken_routes(next, forbidden));
+    }
+    if !broken.is_empty() {
+        return Err(Refusal::Invalid(broken));
+    }
+    dangling_routes(before, next, lenient)
+}
+
+fn broken_routes(next: &Spec, forbidden: &ForbiddenAddresses) -> Vec<Broken> {
+    let mut broken = broken_rules_among_routes(next);
+    for (index, route) in next.routes.iter().enumerate() {
+        let place = format!("/routes/{index}");
+        broken.extend(
+            broken_rules_of_route(route)
+                .into_iter()
+                .map(|rule| rule.below(&place)),
+        );
+        let straight = route.to.address().filter(|_| leads_nowhere(next, route));
+        let reason = straight.and_then(|address| forbidden.reason(&address));
+        broken.extend(reason.map(|message| Broken::new(format!("{place}/to"), message)));
+    }
+    broken
+}
+
+/// A route to a group that is not there is refused when this change made it so; one that an old
+/// state had is kept with a warning.
+fn dangling_routes(before: &Spec, next: &Spec, lenient: bool) -> Result<Vec<String>, Refusal> {
+    let mut warnings = Vec::new();
+    for route in next
+        .routes
+        .iter()
+        .filter(|route| leads_nowhere(next, route) && route.to.address().is_none())
+    {
+        let id = route.id.clone().unwrap_or_else(|| route.id_from_patterns());
+        let was_so = before.route(&id).is_some_and(|old| old.to == route.to);
+        let gone = route
+            .to
+            .name()
+            .filter(|name| was_so && before.upstreams.contains_key(name));
+        match gone {
+            Some(upstream) if !lenient => {
+                return Err(Refusal::UpstreamInUse {
+                    upstream: upstream.clone(),
+                    route: id,
+                });
+            }
+            None if !lenient && !was_so => {
+                return Err(Refusal::UpstreamMissing {
+                    route: id,
+                    target: route.to.to_string(),
+                });
+            }
+            _ => warnings.push(format!(
+                "route `{id}` leads to `{}`, which does not exist: its requests get 502",
+                route.to
+            )),
+        }
+    }
+    Ok(warnings)
+}
+
+fn leads_nowhere(spec: &Spec, route: &RouteSpec) -> bool {
+    !route
+        .to
+        .name()
+        .is_some_and(|name| spec.upstreams.contains_key(name))
+}

@@ -1,0 +1,138 @@
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
+
+use tokio::sync::watch;
+
+use super::plan::Base;
+use super::writer::Writer;
+use super::{Controller, WAITING};
+use crate::change::Change;
+use crate::clock;
+use crate::domain::snapshot::{Snapshot, shared};
+use crate::ports::telemetry::Metrics;
+use crate::spec::{Digest, ForbiddenAddresses, Meta, Revision, Spec};
+use crate::store::{self, History, Store, StoreError, Stored};
+
+/// What the controller starts from.
+pub struct StartSettings {
+    /// The file's half: the first revision of an empty store.
+    pub seed: Spec,
+    /// Whether the file's half is installed as the next revision although the store has a state.
+    pub reset: bool,
+    /// Which addresses no server may have.
+    pub forbidden: ForbiddenAddresses,
+    /// How much history is kept.
+    pub history: History,
+}
+
+/// Why there is no state to serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be read, or the first state not be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No thread for the writer.
+    #[error("cannot start the writer's thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Loads the last state, or stores the file's as the first; publishes it; starts the writer.
+pub fn start(
+    store: Arc<dyn Store>,
+    settings: StartSettings,
+    metrics: Metrics,
+) -> Result<Controller, StartError> {
+    let mut stored = match store.load()? {
+        Some(stored) => stored,
+        None => seeded(&*store, &settings.seed)?,
+    };
+    if settings.reset && !stored.spec.says_the_same(&settings.seed) {
+        stored = appended(&*store, Some(&stored), &settings.seed, "run --reset-state")?;
+    }
+    let snapshot = Arc::new(Snapshot::build(stored.number, stored.spec, None));
+    let (publisher, reader) = shared(Snapshot::default());
+    let (announce, revisions) = watch::channel(0);
+    let (jobs, waiting) = mpsc::sync_channel(WAITING);
+    publisher.publish(snapshot.clone());
+    announce.send_replace(stored.number);
+    metrics.published(stored.number, clock::unix_ms());
+    let writer = Writer {
+        base: Base {
+            digest: stored.digest,
+            snapshot,
+        },
+        publisher,
+        store: store.clone(),
+        announce,
+        metrics,
+        forbidden: settings.forbidden,
+        history: settings.history,
+        is_saving: Arc::new(AtomicBool::new(false)),
+    };
+    std::thread::Builder::new()
+        .name("controller".into())
+        .spawn(move || writer.run(&waiting))?;
+    Ok(Controller {
+        jobs,
+        revisions,
+        snapshot: reader,
+        store,
+    })
+}
+
+/// Stores the first revision. Who loses the race for it takes the winner's.
+fn seeded(store: &dyn Store, seed: &Spec) -> Result<Stored, StoreError> {
+    match appended(store, None, seed, "first start") {
+        Err(StoreError::Conflict { newest }) => {
+            store.load()?.ok_or(StoreError::Conflict { newest })
+        }
+        other => other,
+    }
+}
+
+fn appended(
+    store: &dyn Store,
+    last: Option<&Stored>,
+    seed: &Spec,
+    reason: &str,
+) -> Result<Stored, StoreError> {
+    let (expected, parent) = last.map_or((None, Digest::default()), |last| {
+        (Some(last.number), last.digest)
+    });
+    let before = last.map(|last| Spec::clone(&last.spec)).unwrap_or_default();
+    let mut spec = before.clone();
+    let number = expected.unwrap_or(0) + 1;
+    let change = Change::PutState {
+        state: seed.clone(),
+    };
+    if let Err(error) = change.apply(&mut spec, number) {
+        return Err(StoreError::Diverged {
+            number,
+            why: error.to_string(),
+        });
+    }
+    let meta = Meta {
+        time: clock::unix_ms(),
+        author: "file".into(),
+        reason: reason.into(),
+        ..Meta::default()
+    };
+    let diff = if last.is_some() {
+        crate::change::entries(&before, &spec)
+    } else {
+        Vec::new()
+    };
+    let revision = Revision {
+        number,
+        meta,
+        changes: vec![change],
+        diff,
+        parent,
+    };
+    store.commit(expected, std::slice::from_ref(&revision))?;
+    Ok(Stored {
+        number,
+        digest: store::digest(&revision),
+        spec: Arc::new(spec),
+    })
+}

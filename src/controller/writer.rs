@@ -1,0 +1,211 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::plan::{Base, plan};
+use super::{Job, Outcome, Refusal};
+use crate::clock;
+use crate::domain::snapshot::{Publisher, Snapshot};
+use crate::ports::telemetry::{ChangeOutcome, Metrics};
+use crate::spec::{ForbiddenAddresses, Revision, Spec};
+use crate::store::{History, Store, StoreError};
+
+/// The writer's own state. Runs on a thread of its own until every [`super::Controller`] is gone.
+pub(super) struct Writer {
+    pub(super) base: Base,
+    pub(super) publisher: Publisher,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) announce: watch::Sender<u64>,
+    pub(super) metrics: Metrics,
+    pub(super) forbidden: ForbiddenAddresses,
+    pub(super) history: History,
+    pub(super) is_saving: Arc<AtomicBool>,
+}
+
+type Planned = Vec<Result<Outcome, Refusal>>;
+
+impl Writer {
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) {
+        loop {
+            match jobs.recv_timeout(FOLLOW) {
+                Ok(first) => self.take(first, jobs),
+                Err(RecvTimeoutError::Timeout) => self.follow(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Takes what is waiting, as one write.
+    fn take(&mut self, first: Job, jobs: &Receiver<Job>) {
+        let mut batch = vec![first];
+        batch.extend(jobs.try_iter().take(MOST_AT_ONCE - 1));
+        // Whoever stopped waiting was told that nothing is known; what is not begun is not begun.
+        batch.retain(|job| !job.reply.is_closed());
+        let answers = self.store_and_publish(&batch);
+        for (job, answer) in batch.into_iter().zip(answers) {
+            self.metrics
+                .change_ended(counted(&answer, job.submission.dry_run));
+            // A caller that has gone away misses its answer, nothing else.
+            let _ = job.reply.send(answer);
+        }
+        self.save_checkpoint_if_due();
+    }
+
+    /// Plans, stores, publishes. When another process was first, what it stored is taken over and
+    /// everything is planned again, preconditions too.
+    fn store_and_publish(&mut self, batch: &[Job]) -> Planned {
+        for _ in 0..MOST_RACES {
+            let (answers, steps) = self.plan_all(batch);
+            let Some((_, last)) = steps.last() else {
+                return answers;
+            };
+            let last = last.clone();
+            let revisions: Vec<Revision> =
+                steps.into_iter().map(|(revision, _)| revision).collect();
+            match self
+                .store
+                .commit(Some(self.base.snapshot.revision()), &revisions)
+            {
+                Ok(()) => {
+                    self.publish(last);
+                    return answers;
+                }
+                Err(StoreError::Conflict { .. }) => self.follow(),
+                Err(error) => return self.not_stored(answers, &error),
+            }
+        }
+        let lost = StoreError::Conflict {
+            newest: Some(self.base.snapshot.revision()),
+        };
+        self.not_stored(batch.iter().map(|_| Err(Refusal::Busy)).collect(), &lost)
+    }
+
+    fn plan_all(&self, batch: &[Job]) -> (Planned, Vec<(Revision, Base)>) {
+        let mut base = self.base.clone();
+        let mut steps = Vec::new();
+        let answers = batch.iter().map(|job| {
+            let plan = plan(&base, &job.submission, &self.forbidden)?;
+            if let Some((revision, next)) = plan.step {
+                base = next.clone();
+                steps.push((revision, next));
+            }
+            Ok(plan.outcome)
+        });
+        (answers.collect(), steps)
+    }
+
+    /// Nothing of the batch happened. A refusal may rest on an edit that was planned before it and is
+    /// not stored either, so all hear the same.
+    fn not_stored(&self, answers: Planned, error: &StoreError) -> Planned {
+        log::error!("changes were not stored: {error}");
+        self.metrics.store_failed();
+        let refused = |answer: Result<Outcome, Refusal>| match answer {
+            Ok(outcome) if !outcome.is_new => Ok(outcome),
+            _ => Err(Refusal::Store(error.to_string())),
+        };
+        answers.into_iter().map(refused).collect()
+    }
+
+    fn publish(&mut self, next: Base) {
+        let revision = next.snapshot.revision();
+        self.publisher.publish(next.snapshot.clone());
+        self.base = next;
+        self.metrics.published(revision, clock::unix_ms());
+        self.announce.send_replace(revision);
+    }
+
+    /// Takes over what another process stored in the same place.
+    fn follow(&mut self) {
+        let from = self.base.snapshot.revision();
+        let newer = match self.store.since(from, MOST_AT_ONCE) {
+            Ok(newer) => newer,
+            Err(error) => return self.report(&error),
+        };
+        let Some(last) = newer.last() else { return };
+        let (number, digest) = (last.revision.number, last.digest);
+        if newer
+            .first()
+            .is_some_and(|first| first.revision.parent != self.base.digest)
+        {
+            log::error!(
+                "the stored history is not the one that this process came from: revision {from} is kept"
+            );
+            return;
+        }
+        let mut spec = Spec::clone(self.base.snapshot.spec());
+        for logged in &newer {
+            for change in &logged.revision.changes {
+                if let Err(error) = change.apply(&mut spec, logged.revision.number) {
+                    log::error!(
+                        "revision {} cannot be applied ({error}): revision {from} is kept",
+                        logged.revision.number
+                    );
+                    return;
+                }
+            }
+        }
+        let snapshot = Arc::new(Snapshot::build(
+            number,
+            Arc::new(spec),
+            Some(&self.base.snapshot),
+        ));
+        self.publish(Base { digest, snapshot });
+    }
+
+    fn report(&self, error: &StoreError) {
+        self.metrics.store_failed();
+        log::error!("the store cannot be read: {error}");
+    }
+
+    /// Writes a checkpoint on a thread of its own: changes go on meanwhile.
+    fn save_checkpoint_if_due(&self) {
+        let is_due = self.store.backlog().is_ok_and(|backlog| backlog.is_due());
+        if !is_due || self.is_saving.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (store, base, history) = (self.store.clone(), self.base.clone(), self.history.clone());
+        let is_saving = self.is_saving.clone();
+        let save = move || {
+            let snapshot = &base.snapshot;
+            let saved = store.checkpoint(snapshot.revision(), base.digest, snapshot.spec());
+            if let Err(error) = saved.and_then(|()| store.prune(&history, clock::unix_ms())) {
+                log::warn!(
+                    "the checkpoint of revision {} was not written: {error}",
+                    snapshot.revision()
+                );
+            }
+            is_saving.store(false, Ordering::Release);
+        };
+        if let Err(error) = std::thread::Builder::new()
+            .name("checkpoint".into())
+            .spawn(save)
+        {
+            log::warn!("no thread for a checkpoint: {error}");
+            self.is_saving.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// How often a quiet writer looks for revisions of another process.
+const FOLLOW: Duration = Duration::from_secs(1);
+/// Changes that are stored with one write.
+const MOST_AT_ONCE: usize = 256;
+/// Lost races with other processes before the callers are told to try again.
+const MOST_RACES: usize = 8;
+
+fn counted(answer: &Result<Outcome, Refusal>, dry_run: bool) -> ChangeOutcome {
+    match answer {
+        Ok(_) if dry_run => ChangeOutcome::DryRun,
+        Ok(outcome) if outcome.is_new => ChangeOutcome::Applied,
+        Ok(_) => ChangeOutcome::Unchanged,
+        Err(Refusal::Rails(_) | Refusal::UpstreamInUse { .. }) => ChangeOutcome::Refused,
+        Err(Refusal::Precondition(_)) => ChangeOutcome::Conflict,
+        Err(Refusal::Store(_) | Refusal::StoreSilent | Refusal::Busy | Refusal::Stopping) => {
+            ChangeOutcome::StoreFailed
+        }
+        Err(_) => ChangeOutcome::Invalid,
+    }
+}

@@ -1,0 +1,114 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::{Address, Broken, Spec};
+
+/// Which addresses may not become servers, whoever asks: a request that could make the edge talk to
+/// its own control endpoint or to the cloud's metadata service would hand out what those protect.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ForbiddenAddresses {
+    /// Whether link-local and metadata addresses are allowed after all.
+    pub allow_link_local: bool,
+    /// Where the control endpoint listens.
+    pub control: Option<SocketAddr>,
+    /// Where it listens, if on a Unix socket.
+    pub control_socket: Option<PathBuf>,
+}
+
+impl ForbiddenAddresses {
+    /// Why this address may not be a server, if so.
+    pub fn reason(&self, address: &Address) -> Option<String> {
+        let own = match address {
+            Address::Ip(server) => self.control.is_some_and(|own| reaches(own, *server)),
+            Address::Unix(path) => self.control_socket.as_deref() == Some(Path::new(&**path)),
+        };
+        if own {
+            return Some(format!("`{address}` is the control endpoint itself"));
+        }
+        let guarded = address.ip().is_some_and(|server| is_guarded(server.ip()));
+        (guarded && !self.allow_link_local).then(|| {
+            format!("`{address}` is link-local or a metadata service: allow it by `control.allow_link_local: true`")
+        })
+    }
+
+    /// Every forbidden address of a state.
+    pub fn in_state(&self, spec: &Spec) -> Vec<Broken> {
+        let servers = spec.upstreams.iter().flat_map(|(name, upstream)| {
+            upstream
+                .servers
+                .iter()
+                .enumerate()
+                .filter_map(move |(index, server)| {
+                    let pointer = format!("/upstreams/{name}/servers/{index}/address");
+                    Some(Broken::new(pointer, self.reason(&server.address)?))
+                })
+        });
+        let targets = spec.routes.iter().enumerate().filter_map(|(index, route)| {
+            let straight = route.to.address().filter(|_| {
+                !route
+                    .to
+                    .name()
+                    .is_some_and(|name| spec.upstreams.contains_key(name))
+            })?;
+            Some(Broken::new(
+                format!("/routes/{index}/to"),
+                self.reason(&straight)?,
+            ))
+        });
+        servers.chain(targets).collect()
+    }
+}
+
+/// Whether a connection to `server` ends at a listener on `own`. A listener on every address is
+/// reached over loopback; the machine's other addresses are not known here.
+fn reaches(own: SocketAddr, server: SocketAddr) -> bool {
+    let same = own.ip() == server.ip();
+    own.port() == server.port() && (same || own.ip().is_unspecified() && server.ip().is_loopback())
+}
+
+/// Metadata services outside the link-local ranges: AWS over IPv6, Alibaba Cloud.
+const METADATA: [IpAddr; 2] = [
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+];
+
+fn is_guarded(ip: IpAddr) -> bool {
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    link_local || METADATA.contains(&ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_and_the_own_control_endpoint_are_no_servers() {
+        let forbidden = ForbiddenAddresses {
+            control: Some("127.0.0.1:9900".parse().unwrap()),
+            ..Default::default()
+        };
+        let refused = |text: &str| forbidden.reason(&Address::new(text).unwrap()).is_some();
+        for text in [
+            "127.0.0.1:9900",
+            "169.254.169.254:80",
+            "[fe80::1]:80",
+            "[fd00:ec2::254]:80",
+        ] {
+            assert!(refused(text), "{text}");
+        }
+        assert!(!refused("127.0.0.1:9901"));
+        let open = ForbiddenAddresses {
+            allow_link_local: true,
+            control: Some("0.0.0.0:9900".parse().unwrap()),
+            ..Default::default()
+        };
+        assert_eq!(open.reason(&Address::new("169.254.169.254").unwrap()), None);
+        assert!(
+            open.reason(&Address::new("127.0.0.1:9900").unwrap())
+                .is_some()
+        );
+    }
+}

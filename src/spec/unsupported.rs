@@ -1,0 +1,131 @@
+//! What the configuration's documentation describes and this version does not do yet.
+//!
+//! Such a key or value is refused by that name, never ignored and never called unknown. A key that
+//! gets built leaves this table.
+
+/// Keys by the place of their object; `*` stands for any one name or index. The configuration file
+/// and the bodies of the control API have the same keys in the same places.
+const KEYS: &[(&str, &[&str])] = &[
+    ("", &["dns"]),
+    ("server", &["max_connections", "max_connections_per_ip"]),
+    (
+        "listeners/*",
+        &["proxy_protocol", "legacy", "legacy_allow", "tls"],
+    ),
+    (
+        "listeners/*/limits",
+        &[
+            "header_timeout",
+            "header_size",
+            "header_count",
+            "body_size",
+            "handshake_timeout",
+            "min_rate",
+            "h2_streams",
+            "h2_idle",
+            "websocket_idle",
+        ],
+    ),
+    ("control", &["legacy"]),
+    ("control/tls", &["client_ca"]),
+    ("state", &["local_copy", "redis", "host_keys"]),
+    (
+        "upstreams/*",
+        &[
+            "hash",
+            "sticky",
+            "source",
+            "tls",
+            "send_proxy_protocol",
+            "outlier",
+            "max_ejected",
+            "queue",
+        ],
+    ),
+    (
+        "upstreams/*/servers/*",
+        &[
+            "tier",
+            "max_connections",
+            "max_fails",
+            "fail_timeout",
+            "slow_start",
+            "labels",
+        ],
+    ),
+    ("upstreams/*/timeouts", &["total"]),
+    ("upstreams/*/retry", &["budget", "fresh_post"]),
+    (
+        "upstreams/*/health",
+        &["interval_down", "service", "sni", "body"],
+    ),
+    (
+        "routes/*",
+        &[
+            "labels",
+            "methods",
+            "headers",
+            "rewrite",
+            "request_headers",
+            "response_headers",
+            "redirect",
+            "respond",
+        ],
+    ),
+];
+
+/// Values by the place of their key.
+const VALUES: &[(&str, &[&str])] = &[
+    (
+        "upstreams/*/balance",
+        &["random_two", "least_time", "ip_hash", "hash"],
+    ),
+    ("upstreams/*/protocol", &["h2"]),
+    ("upstreams/*/when_all_down", &["try_any"]),
+    ("upstreams/*/health/type", &["https", "grpc"]),
+];
+
+/// Whether `key` is documented for the object at `place` but not built yet.
+/// A place is a path from the top of the state or the file: `["upstreams", "web", "health"]`.
+pub fn is_planned(place: &[&str], key: &str) -> bool {
+    listed(KEYS, place, key)
+}
+
+/// Whether `value` is documented for the key at `place` but not built yet.
+pub(super) fn is_planned_value(place: &[&str], value: &str) -> bool {
+    listed(VALUES, place, value)
+}
+
+/// Whether a path has this form. `defaults` holds what any of `upstreams` may.
+pub(super) fn is_at(place: &[&str], form: &str) -> bool {
+    let (head, rest): (&[&str], &[&str]) = match place.split_first() {
+        Some((&"defaults", rest)) => (&["upstreams", "*"], rest),
+        _ => (&[], place),
+    };
+    let mut form = form.split('/').filter(|segment| !segment.is_empty());
+    head.iter().chain(rest).all(|segment| {
+        form.next()
+            .is_some_and(|wanted| wanted == "*" || wanted == *segment)
+    }) && form.next().is_none()
+}
+
+fn listed(table: &[(&str, &[&str])], place: &[&str], word: &str) -> bool {
+    table
+        .iter()
+        .any(|(form, words)| is_at(place, form) && words.contains(&word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_hold_what_an_upstream_may() {
+        assert!(is_planned(&["defaults"], "sticky"));
+        assert!(is_planned(&["defaults", "health"], "body"));
+        assert!(is_planned(&["upstreams", "web", "servers", "0"], "labels"));
+        assert!(!is_planned(&["upstreams", "web"], "balance"));
+        assert!(!is_planned(&["upstreams"], "sticky"));
+        assert!(is_planned_value(&["defaults", "balance"], "ip_hash"));
+    }
+}

@@ -1,0 +1,119 @@
+//! Durable state: the log of revisions, and what nodes keep about each other beside it.
+//!
+//! The log is append-only and each revision carries its parent's digest, so that a store hands out
+//! one line of descent or an error, never a state that nobody asked for. A full checkpoint is
+//! written now and then, so that a commit costs what the change is worth and a start stays short.
+//!
+//! All calls block: the one writer calls from its own thread, readers through `spawn_blocking`.
+
+mod chain;
+mod error;
+mod memory;
+mod registry;
+mod retention;
+mod sqlite;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::spec::{Digest, Revision, Spec};
+
+pub use chain::{Logged, digest};
+pub use error::StoreError;
+pub use memory::Memory;
+pub use registry::{HandOver, HealthRecord, Lease, NodeRecord, Registry};
+pub use retention::{Backlog, History, checkpoint_due};
+pub use sqlite::Sqlite;
+
+/// The log of revisions. One contract for every implementation: `tests/store_contract.rs`.
+pub trait Store: Send + Sync {
+    /// The newest state; `None` when nothing was ever committed.
+    ///
+    /// The chain is verified from the checkpoint used to the newest revision. A damaged checkpoint
+    /// is passed over for the one before it, as long as the revisions since are there.
+    fn load(&self) -> Result<Option<Stored>, StoreError>;
+
+    /// Appends revisions, all or none; they survive a power cut once this returns.
+    ///
+    /// `expected` is the number of the newest stored revision, `None` for an empty store. Another
+    /// newest one is [`StoreError::Conflict`]; a revision that does not descend from it is
+    /// [`StoreError::Diverged`]. The first revision ever has number 1 and an all-zero parent.
+    /// After any other error nothing is visible; after [`StoreError::Io`] it may still turn up at
+    /// the next start, so load before trying again.
+    fn commit(&self, expected: Option<u64>, revisions: &[Revision]) -> Result<(), StoreError>;
+
+    /// Writes the whole state at revision `number`, in steps so short that commits from another
+    /// thread hardly wait. `digest` is that revision's. Due when [`Backlog::is_due`].
+    fn checkpoint(&self, number: u64, digest: Digest, spec: &Spec) -> Result<(), StoreError>;
+
+    /// What a start would have to replay. Cheap enough to ask after each commit, from the thread
+    /// that commits.
+    fn backlog(&self) -> Result<Backlog, StoreError>;
+
+    /// At most `limit` revisions after `number`, oldest first, their chain verified: the way to
+    /// follow another writer. [`StoreError::Pruned`] when some of them are no longer kept (load
+    /// instead), [`StoreError::Diverged`] when `number` is not reached yet.
+    fn since(&self, number: u64, limit: usize) -> Result<Vec<Logged>, StoreError>;
+
+    /// At most `limit` revisions before number `before` (`None`: from the newest on), newest first.
+    fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<Revision>, StoreError>;
+
+    /// One revision; `None` when it is not kept.
+    fn revision(&self, number: u64) -> Result<Option<Revision>, StoreError>;
+
+    /// The state as of revision `number`; `None` when it is not kept.
+    fn state_at(&self, number: u64) -> Result<Option<Stored>, StoreError>;
+
+    /// Forgets old revisions by the rule of [`History`]. `now` in milliseconds since 1970.
+    fn prune(&self, keep: &History, now: u64) -> Result<(), StoreError>;
+}
+
+/// A state with its place in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The revision's number.
+    pub number: u64,
+    /// The revision's digest: the `parent` of the next one.
+    pub digest: Digest,
+    /// The state.
+    pub spec: Arc<Spec>,
+}
+
+/// Where the state is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreSettings {
+    /// In this process; gone with it.
+    Memory,
+    /// In a SQLite file. Its directory is created if the directory above exists.
+    Sqlite(PathBuf),
+}
+
+/// A store that is ready for use: both sides of one place.
+#[derive(Clone)]
+pub struct Opened {
+    /// The log.
+    pub store: Arc<dyn Store>,
+    /// What nodes keep beside it.
+    pub registry: Arc<dyn Registry>,
+}
+
+/// Opens the store, creating it where there is none. Nothing that exists is ever overwritten.
+pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
+    fn both<T: Store + Registry + 'static>(one: T) -> Opened {
+        let one = Arc::new(one);
+        Opened {
+            store: one.clone(),
+            registry: one,
+        }
+    }
+    match settings {
+        StoreSettings::Memory => Ok(both(Memory::default())),
+        StoreSettings::Sqlite(path) => Ok(both(Sqlite::open(path)?)),
+    }
+}
+
+/// A panic elsewhere leaves whole values behind these locks (a transaction is rolled back by its
+/// guard), so the next caller may go on.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

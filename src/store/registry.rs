@@ -1,0 +1,111 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::spec::{Address, Name};
+
+/// What nodes (running copies of this program) keep about each other beside the log.
+///
+/// None of it is part of the state: losing it costs a moment, never a change. Times are
+/// milliseconds since 1970-01-01T00:00:00Z and come from the caller.
+pub trait Registry: Send + Sync {
+    /// Takes the lease `name`, or renews it, until `now + ttl`; answers who has it now.
+    /// It is the caller's if the answer's `holder` is.
+    fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        ttl: Duration,
+        now: u64,
+    ) -> Result<Lease, StoreError>;
+
+    /// Gives the lease up at once, if `holder` has it.
+    fn release(&self, name: &str, holder: &str) -> Result<(), StoreError>;
+
+    /// Writes a node's record over its last one. Records that were not renewed for a week before
+    /// this one go.
+    fn put_node(&self, node: &NodeRecord) -> Result<(), StoreError>;
+
+    /// Every node on record, by id.
+    fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError>;
+
+    /// Replaces what `node` last saw of its servers.
+    fn put_health(&self, node: &str, seen: &HandOver) -> Result<(), StoreError>;
+
+    /// What `node` last saw of its servers.
+    fn health(&self, node: &str) -> Result<Option<HandOver>, StoreError>;
+}
+
+/// How long a node stays on record after its last sign of life: 7 days in milliseconds.
+pub(super) const NODE_KEPT: u64 = 7 * 24 * 3600 * 1000;
+
+/// The right to do something that only one node may do at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// Who has it.
+    pub holder: String,
+    /// Until when, unless renewed.
+    pub until: u64,
+    /// Counts up each time the holder changes: a fencing token.
+    pub term: u64,
+}
+
+impl Lease {
+    /// The lease after `holder` asked for it.
+    pub(super) fn asked(current: Option<Self>, holder: &str, ttl: Duration, now: u64) -> Self {
+        let until = now.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        match current {
+            Some(lease) if lease.holder == holder => Self { until, ..lease },
+            Some(lease) if lease.until > now => lease,
+            other => Self {
+                holder: holder.to_owned(),
+                until,
+                term: other.map_or(0, |lease| lease.term).saturating_add(1),
+            },
+        }
+    }
+
+    /// Nobody's from now on. The term stays, so that the next holder's is higher.
+    pub(super) fn give_up(&mut self) {
+        self.holder.clear();
+        self.until = 0;
+    }
+}
+
+/// One node of the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Its name; one record each.
+    pub id: String,
+    /// The version it runs.
+    pub version: String,
+    /// Where its control API listens.
+    pub address: String,
+    /// The revision it serves.
+    pub applied: u64,
+    /// When it wrote this.
+    pub seen_at: u64,
+}
+
+/// What a node saw of its servers, for the process that takes over from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// When it was written; whoever reads decides whether that is too long ago.
+    pub at: u64,
+    /// The servers.
+    pub servers: Vec<HealthRecord>,
+}
+
+/// What checks said of one server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthRecord {
+    /// The group.
+    pub upstream: Name,
+    /// The member.
+    pub address: Address,
+    /// `up`, `down` or `unknown`.
+    pub health: String,
+    /// Since when.
+    pub since: u64,
+}
