@@ -1,0 +1,137 @@
+//! The one file that knows every module: builds the parts, wraps them as Pingora services, connects
+//! the ports, and ends the process when its last request has.
+
+mod listen;
+mod services;
+mod shutdown;
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server};
+
+use crate::config::Config;
+use crate::controller::{self, Controller, StartSettings};
+use crate::edge::Connections;
+use crate::ports::access_log::{AccessLog, WriterGuard};
+use crate::ports::telemetry::Metrics;
+use crate::store;
+use shutdown::Event;
+
+/// Serves until a signal ends the process. `on_ready` is called when the listeners accept.
+pub fn run(config: Config, reset_state: bool, on_ready: impl FnOnce() + Send + Sync + 'static) -> anyhow::Result<()> {
+    start_log(config.log_level);
+    listen::try_all(&config)?;
+    let metrics = Metrics::new();
+    let opened = store::open(&config.state.store)?;
+    let controller = start_controller(&config, reset_state, &opened, &metrics)?;
+    let (access_log, writer) = AccessLog::open(&config.access_log, &metrics)
+        .with_context(|| format!("cannot open the access log {:?}", config.access_log.target))?;
+    let parts = Parts { config, controller, metrics, access_log, connections: Connections::default() };
+    serve(parts, writer, Box::new(on_ready))
+}
+
+/// What the services are built from.
+struct Parts {
+    config: Config,
+    controller: Controller,
+    metrics: Metrics,
+    access_log: AccessLog,
+    connections: Connections,
+}
+
+fn start_controller(config: &Config, reset: bool, opened: &store::Opened, metrics: &Metrics) -> anyhow::Result<Controller> {
+    let settings = StartSettings {
+        seed: config.seed.clone(),
+        reset,
+        forbidden: config.forbidden_addresses(),
+        history: config.state.history.clone(),
+    };
+    let controller = controller::start(opened.store.clone(), settings, metrics.clone())?;
+    let snapshot = controller.snapshot().load_full();
+    let compared = match snapshot.spec().says_the_same(&config.seed) {
+        true => "as the file has it",
+        false => "which differs from the file: `pointsman ctl apply -f FILE` shows and installs the file's",
+    };
+    log::info!("serving revision {}, {compared}", snapshot.revision());
+    Ok(controller)
+}
+
+/// Runs the services on Pingora's threads; this one waits for the end.
+fn serve(parts: Parts, writer: WriterGuard, on_ready: Box<dyn FnOnce() + Send + Sync>) -> anyhow::Result<()> {
+    let grace = parts.config.server.shutdown_grace;
+    let connections = parts.connections.clone();
+    let (events, happened) = mpsc::channel();
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(&parts.config));
+    server.bootstrap();
+    services::add_all(&mut server, parts, on_ready, events.clone())?;
+    let signals = shutdown::Signals::new(events.clone());
+    let pingora = std::thread::Builder::new().name("pingora".into());
+    pingora.spawn(move || {
+        server.run(RunArgs { shutdown_signal: Box::new(signals) });
+        let _ = events.send(Event::Ended);
+    })?;
+    wait_for_end(&happened, &connections, grace, &writer)
+}
+
+/// Pingora sleeps through its whole grace period. This ends the process with its last connection,
+/// or when the period is over.
+fn wait_for_end(happened: &mpsc::Receiver<Event>, connections: &Connections, grace: Duration, writer: &WriterGuard) -> anyhow::Result<()> {
+    let mut deadline: Option<Instant> = None;
+    loop {
+        let event = match deadline {
+            None => happened.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(_) => happened.recv_timeout(LOOK),
+        };
+        match event {
+            Ok(Event::Stopping) if deadline.is_none() => {
+                log::info!("stopping: no new connections, {} open", connections.open());
+                deadline = Some(Instant::now() + grace);
+            }
+            Ok(Event::ReopenLogs) => writer.reopen(),
+            Ok(Event::Failed(reason)) => anyhow::bail!(reason),
+            // The second request to stop is meant.
+            Ok(Event::Stopping | Event::Ended) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(deadline) = deadline {
+            let open = connections.open();
+            if open == 0 {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                log::warn!("the grace period is over: {open} connections are cut");
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// How often the end looks whether the last connection has gone.
+const LOOK: Duration = Duration::from_millis(5);
+
+fn server_conf(config: &Config) -> ServerConf {
+    let threads = config.server.threads;
+    ServerConf {
+        threads,
+        // Our own rule decides; this is its upper bound (`retry.attempts` is at most 16), and with
+        // the retries of stale connections a few more.
+        max_retries: 20,
+        upstream_keepalive_pool_size: KEPT_CONNECTIONS.div_ceil(threads),
+        grace_period_seconds: Some(config.server.shutdown_grace.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(1),
+        ..ServerConf::default()
+    }
+}
+
+/// Idle connections to servers that are kept, in all; Pingora's setting is per thread.
+const KEPT_CONNECTIONS: usize = 8192;
+
+fn start_log(level: log::LevelFilter) {
+    let default = format!("{level},pingora=warn,pingora_core=warn,pingora_proxy=warn,pingora_load_balancing=warn");
+    let environment = env_logger::Env::new().filter_or("RUST_LOG", default);
+    // A second call in one process (tests) keeps the first.
+    let _ = env_logger::Builder::from_env(environment).format_timestamp_millis().try_init();
+}

@@ -1,0 +1,171 @@
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use async_trait::async_trait;
+use pingora::listeners::tls::TlsSettings;
+use pingora::proxy::http_proxy;
+use pingora::server::{Server, ShutdownWatch};
+use pingora::services::background::{BackgroundService, background_service};
+use pingora::services::listening::Service;
+use tokio::sync::watch;
+
+use super::shutdown::Event;
+use super::{Parts, listen};
+use crate::clock;
+use crate::config::{ControlSettings, ListenAddress, ListenerSettings};
+use crate::control::Control;
+use crate::edge::{Edge, Entrance, Place};
+use crate::health::{HealthChecker, HealthSettings, Observer, ProbeEnd};
+use crate::controller::Controller;
+use crate::domain;
+use crate::ports::telemetry::{Metrics, ProbeResult};
+use crate::proxy::{ClientLimits, Proxy, ProxySettings};
+use crate::spec::{Address, Name};
+
+/// Adds everything that runs: the data plane, the control endpoint, health checks, readiness.
+pub(super) fn add_all(
+    server: &mut Server,
+    parts: Parts,
+    on_ready: Box<dyn FnOnce() + Send + Sync>,
+    events: Sender<Event>,
+) -> anyhow::Result<()> {
+    let (ready, is_ready) = watch::channel(false);
+    let addresses = parts.config.listeners.iter().map(|listener| listener.address.clone()).collect();
+    server.add_service(edge(server, &parts));
+    server.add_service(control(&parts, is_ready)?);
+    server.add_service(background_service("health", health(&parts)));
+    let readiness = Readiness { addresses, ready, on_ready: Mutex::new(Some(on_ready)), events };
+    server.add_service(background_service("readiness", readiness));
+    Ok(())
+}
+
+/// One service for all listeners, so that they share its worker threads.
+fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProxy<Proxy>>> {
+    let entrance = |listener: &ListenerSettings| {
+        let settings = ProxySettings {
+            trusted_proxies: listener.trusted_proxies.clone(),
+            scheme: "http",
+            listener: listener.address.to_string(),
+            limits: ClientLimits {
+                body_timeout: listener.limits.body_timeout,
+                keepalive_timeout: listener.limits.keepalive_timeout,
+            },
+        };
+        let snapshot = parts.controller.snapshot().clone();
+        let proxy = Proxy::new(settings, snapshot, parts.metrics.clone(), parts.access_log.clone());
+        let mut proxy = http_proxy(&server.configuration, proxy);
+        let mut options = pingora::apps::HttpServerOptions::default();
+        options.keepalive_request_limit = listener.limits.keepalive_requests;
+        proxy.server_options = Some(options);
+        Entrance {
+            place: place(&listener.address),
+            http1: listener.h1,
+            http2: listener.h2,
+            silence: listener.limits.keepalive_timeout,
+            proxy: Arc::new(proxy),
+        }
+    };
+    let entrances = parts.config.listeners.iter().map(entrance).collect();
+    let mut service = Service::new("edge".into(), Edge::new(entrances, parts.connections.clone(), parts.metrics.clone()));
+    for listener in &parts.config.listeners {
+        add_listener(&mut service, &listener.address);
+    }
+    service
+}
+
+fn control(parts: &Parts, is_ready: watch::Receiver<bool>) -> anyhow::Result<Service<Control>> {
+    let settings = &parts.config.control;
+    let app = Control::new(settings.for_control(&parts.config), parts.controller.clone(), parts.metrics.clone(), is_ready);
+    let mut service = Service::new("control".into(), app);
+    service.threads = Some(1);
+    match (&settings.address, &settings.tls) {
+        (ListenAddress::Tcp(address), Some(tls)) => {
+            let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
+            let tls = TlsSettings::intermediate(&path(&tls.cert), &path(&tls.key)).context("control.tls")?;
+            service.add_tls_with_settings(&address.to_string(), None, tls);
+        }
+        (address, _) => add_listener(&mut service, address),
+    }
+    Ok(service)
+}
+
+fn add_listener<A>(service: &mut Service<A>, address: &ListenAddress) {
+    match address {
+        ListenAddress::Tcp(address) => service.add_tcp(&address.to_string()),
+        ListenAddress::Unix(path) => service.add_uds(&path.to_string_lossy(), None),
+    }
+}
+
+fn place(address: &ListenAddress) -> Place {
+    match address {
+        ListenAddress::Tcp(address) => Place::Tcp(*address),
+        ListenAddress::Unix(path) => Place::Unix(path.clone()),
+    }
+}
+
+fn health(parts: &Parts) -> Health {
+    let settings = HealthSettings { probe_concurrency: parts.config.server.probe_concurrency };
+    let observer = Arc::new(ProbeCounter(parts.metrics.clone()));
+    let checker = HealthChecker::new(settings, observer, clock::unix_ms);
+    Health { checker: Mutex::new(Some(checker)), controller: parts.controller.clone() }
+}
+
+/// The checks of all groups, as a service with a thread of its own.
+struct Health {
+    checker: Mutex<Option<HealthChecker>>,
+    controller: Controller,
+}
+
+#[async_trait]
+impl BackgroundService for Health {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(checker) = checker else { return };
+        let stopping = async move {
+            let _ = shutdown.wait_for(|stopping| *stopping).await;
+        };
+        checker.run(self.controller.snapshot().clone(), self.controller.revisions(), stopping).await;
+    }
+}
+
+/// What checks see, as metrics; the checker itself writes verdicts to the log.
+struct ProbeCounter(Metrics);
+
+impl Observer for ProbeCounter {
+    fn probed(&self, end: ProbeEnd) {
+        self.0.probed(match end {
+            ProbeEnd::Pass => ProbeResult::Pass,
+            ProbeEnd::Fail => ProbeResult::Fail,
+            ProbeEnd::Timeout => ProbeResult::Timeout,
+        });
+    }
+
+    fn verdict(&self, _upstream: &Name, _address: &Address, _health: domain::server::Health, _reason: &str) {}
+}
+
+/// Says when every listener accepts.
+struct Readiness {
+    addresses: Vec<ListenAddress>,
+    ready: watch::Sender<bool>,
+    on_ready: Mutex<Option<Box<dyn FnOnce() + Send + Sync>>>,
+    events: Sender<Event>,
+}
+
+#[async_trait]
+impl BackgroundService for Readiness {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        if let Err(reason) = listen::wait_for_all(&self.addresses).await {
+            let _ = self.events.send(Event::Failed(reason));
+            return;
+        }
+        self.ready.send_replace(true);
+        log::info!("ready: every listener accepts");
+        let on_ready = self.on_ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(on_ready) = on_ready {
+            on_ready();
+        }
+        let _ = shutdown.wait_for(|stopping| *stopping).await;
+        self.ready.send_replace(false);
+    }
+}

@@ -1,0 +1,97 @@
+use serde_json::Value;
+
+/// The live picture as a table.
+pub(super) fn status(answer: &Value) {
+    println!("node {}  revision {}  {}", text(answer, "node"), text(answer, "revision"), text(answer, "file"));
+    let mut rows = vec![row(["UPSTREAM", "SERVER", "STATE", "ADMIN", "HEALTH", "WEIGHT", "IN FLIGHT", "REQUESTS", "FAILURES", "WHY"])];
+    for upstream in list(answer, "upstreams") {
+        for server in list(upstream, "servers") {
+            let live = server.get("status").unwrap_or(&Value::Null);
+            let weight = if is_backup(server) { format!("{} (backup)", text(server, "weight")) } else { text(server, "weight") };
+            rows.push(vec![
+                text(upstream, "name"),
+                text(server, "address"),
+                text(live, "state"),
+                text(server, "admin"),
+                text(live, "health"),
+                weight,
+                text(live, "in_flight"),
+                text(live, "requests"),
+                text(live, "failures"),
+                text(live, "reason"),
+            ]);
+        }
+    }
+    table(&rows);
+}
+
+/// The history as a table, the newest first.
+pub(super) fn history(answer: &Value) {
+    let mut rows = vec![row(["REVISION", "TIME", "AUTHOR", "SOURCE", "REASON", "CHANGES"])];
+    let revisions = answer.as_array().map_or_else(|| list(answer, "revisions"), |list| list.iter().collect());
+    for revision in revisions {
+        let paths: Vec<String> = list(revision, "diff").into_iter().map(|entry| text(entry, "path")).collect();
+        let more = paths.len().saturating_sub(MOST_PATHS);
+        let mut changes = paths.into_iter().take(MOST_PATHS).collect::<Vec<_>>().join(" ");
+        if more > 0 {
+            changes.push_str(&format!(" and {more} more"));
+        }
+        let cell = |key| text(revision, key);
+        rows.push(vec![cell("number"), cell("time"), cell("author"), cell("source"), cell("reason"), changes]);
+    }
+    table(&rows);
+}
+
+const MOST_PATHS: usize = 3;
+
+/// What a change did or would do.
+pub(super) fn change(answer: &Value) {
+    for entry in list(answer, "diff") {
+        let side = |key| entry.get(key).unwrap_or(&Value::Null).to_string();
+        println!("{}: {} -> {}", text(entry, "path"), side("before"), side("after"));
+    }
+    for warning in list(answer, "warnings").into_iter().chain(list(answer, "rails")) {
+        println!("warning: {}", plain(warning));
+    }
+    let is_preview = answer.get("diff").is_some() && answer.get("revision").is_none_or(Value::is_null);
+    match (is_preview, list(answer, "diff").is_empty()) {
+        (true, true) => println!("nothing would change"),
+        (true, false) => println!("(dry run: nothing was changed)"),
+        (false, _) => println!("done"),
+    }
+}
+
+fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
+
+/// Columns as wide as their widest cell; the last one as it comes.
+fn table(rows: &[Vec<String>]) {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).filter_map(width).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
+    value.get(key).and_then(Value::as_array).into_iter().flatten().collect()
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value.get(key).map_or_else(String::new, plain)
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn is_backup(server: &Value) -> bool {
+    server.get("backup").and_then(Value::as_bool).unwrap_or(false)
+}
