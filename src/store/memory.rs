@@ -170,7 +170,8 @@ impl Log {
         let mut replay = checkpoint.map_or_else(Replay::default, |(_, (_, stored))| {
             Replay::from(stored.clone())
         });
-        for (_, entry) in self.revisions.range(start + 1..=number) {
+        let since = self.revisions.range(start + 1..);
+        for (_, entry) in since.take_while(|(entry, _)| **entry <= number) {
             replay.apply(&entry.logged).map_err(damaged)?;
         }
         Ok(Some(replay.finish()))
