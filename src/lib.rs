@@ -20,3 +20,6 @@ pub mod store;
 // Services: what runs.
 pub mod edge;
 pub mod proxy;
+
+// Assembly: from the command line and the file to running services.
+pub mod config;

@@ -1,0 +1,140 @@
+//! The configuration file: as written (`file`), as read (`reader`), as used ([`Config`]).
+//!
+//! text -> [`tree`] (YAML nodes that know their place) -> environment -> sections -> rules -> [`Config`].
+//! Whatever is wrong is told with `FILE:LINE:COLUMN`.
+
+mod env;
+mod errors;
+mod file;
+mod reader;
+mod rules;
+mod seed;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod values;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::spec::Spec;
+
+pub use errors::{ConfigErrors, Mark, Problem};
+pub use settings::{
+    AccessLogSettings, ControlSettings, ControlTls, HistorySettings, LimitSettings,
+    ListenerSettings, LogFormat, LogTarget, Role, ServerSettings, StateSettings, StoreSettings,
+    Token,
+};
+pub use values::{ByteSize, ListenAddress, NamePattern, Network};
+
+/// Everything that the file says, with the default where it says nothing.
+///
+/// All but `seed` is fixed until restart. The seed is the first revision of an empty store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The process.
+    pub server: ServerSettings,
+    /// Where clients connect; at least one.
+    pub listeners: Vec<ListenerSettings>,
+    /// Where operators connect.
+    pub control: ControlSettings,
+    /// Where revisions are kept.
+    pub state: StateSettings,
+    /// A line for each request.
+    pub access_log: AccessLogSettings,
+    /// Lines about the process; `RUST_LOG` wins.
+    pub log_level: log::LevelFilter,
+    /// `defaults`, `upstreams` and `routes`; every route has an id, no rule is broken.
+    pub seed: Spec,
+}
+
+impl Config {
+    /// Reads the file at `path`. Errors tell every problem in it, or why it cannot be read.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let name = path.display().to_string();
+        match read(path) {
+            Ok(bytes) => Self::from_bytes(&name, &bytes),
+            Err(error) => Err(ConfigErrors::unreadable(&name, &error)),
+        }
+    }
+
+    /// Reads a file's text; `name` stands for the file in errors.
+    pub fn from_text(name: &str, text: &str) -> Result<Self, ConfigErrors> {
+        Self::from_bytes(name, text.as_bytes())
+    }
+
+    /// Reads a file's content; `name` stands for the file in errors.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, ConfigErrors> {
+        let variable = |name: &str| std::env::var(name).ok();
+        read_config(bytes, &variable).map_err(|problems| ConfigErrors::new(name, problems))
+    }
+
+    /// What `pointsman demo` runs: two groups of two origins on loopback, nothing kept.
+    pub fn demo() -> Result<Self, ConfigErrors> {
+        Self::from_text("conf/demo.yaml", include_str!("../conf/demo.yaml"))
+    }
+
+    /// What the seed holds, in words: `2 upstreams, 4 servers, 1 route`.
+    pub fn summary(&self) -> String {
+        let servers = self
+            .seed
+            .upstreams
+            .values()
+            .map(|upstream| upstream.servers.len());
+        let count = |number: usize, thing: &str| {
+            format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+        };
+        [
+            count(self.seed.upstreams.len(), "upstream"),
+            count(servers.sum(), "server"),
+            count(self.seed.routes.len(), "route"),
+        ]
+        .join(", ")
+    }
+}
+
+/// Reads the file as `run` does and says in a line that it is fine, or what is not.
+pub fn check(path: &Path) -> Result<String, ConfigErrors> {
+    let config = Config::load(path)?;
+    Ok(format!("{}: ok ({})", path.display(), config.summary()))
+}
+
+/// Far above any file written by hand or by a tool; a mistaken path (a disk image, `/dev/zero`)
+/// must not fill the memory.
+const LARGEST_FILE: u64 = 64 << 20;
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(LARGEST_FILE + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(io::Error::other("the file is larger than 64 MiB"));
+    }
+    Ok(bytes)
+}
+
+fn read_config(
+    bytes: &[u8],
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Vec<Problem>> {
+    let mut root = tree::parse(bytes).map_err(|problem| vec![problem])?;
+    let mut reader = reader::Reader::default();
+    env::expand(&mut root, variable, &mut reader);
+    let written = file::ConfigFile::read(&root, &mut reader);
+    let config = written.settle(variable);
+    // Where a piece could not be read, a rule about the rest would only say so again.
+    if !reader.is_incomplete() {
+        for broken in rules::broken(&config) {
+            reader.note(root.nearest(&broken.pointer), broken.message);
+        }
+    }
+    let problems = reader.into_problems();
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(problems)
+    }
+}

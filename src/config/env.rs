@@ -1,0 +1,64 @@
+use super::reader::Reader;
+use super::tree::{Content, Node};
+
+/// Replaces `${NAME}` and `${NAME:-default}` in every value. A variable that is not set and has no
+/// default is a problem. As in a shell, the default also stands in for an empty one.
+pub(super) fn expand(
+    node: &mut Node,
+    variable: &dyn Fn(&str) -> Option<String>,
+    reader: &mut Reader,
+) {
+    match &mut node.content {
+        Content::Scalar { text, plain } if text.contains("${") => match expanded(text, variable) {
+            Ok(value) => {
+                *text = value;
+                // A host called 12345 is still a text.
+                *plain = false;
+            }
+            Err(message) => reader.note(node.at, message),
+        },
+        Content::Scalar { .. } => {}
+        Content::List(items) => items
+            .iter_mut()
+            .for_each(|item| expand(item, variable, reader)),
+        Content::Map(entries) => entries
+            .iter_mut()
+            .for_each(|entry| expand(&mut entry.value, variable, reader)),
+    }
+}
+
+fn expanded(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut done = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (inside, behind) = after
+            .split_once('}')
+            .ok_or_else(|| format!("`${{{after}` has no closing `}}`"))?;
+        let (name, default) = match inside.split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (inside, None),
+        };
+        if !is_variable_name(name) {
+            return Err(format!(
+                "`${{{inside}}}` names no variable: write `${{NAME}}` or `${{NAME:-default}}`"
+            ));
+        }
+        let set = variable(name).filter(|value| default.is_none() || !value.is_empty());
+        let value = set.or_else(|| default.map(str::to_owned));
+        let value = value.ok_or_else(|| {
+            format!("the environment has no `{name}`; `${{{name}:-default}}` gives a default")
+        })?;
+        done.push_str(before);
+        done.push_str(&value);
+        rest = behind;
+    }
+    done.push_str(rest);
+    Ok(done)
+}
+
+/// What POSIX calls a name (XBD section 3.216).
+fn is_variable_name(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}

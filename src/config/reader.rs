@@ -1,0 +1,167 @@
+use std::borrow::Cow;
+
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+
+use super::tree::{Content, Node};
+use super::{Mark, Problem};
+use crate::spec::explain;
+
+/// Reads pieces of the tree into their types and collects what is wrong with them.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    problems: Vec<Problem>,
+    incomplete: bool,
+}
+
+/// More problems than anyone reads at once; the rest shows after the first are fixed.
+const MOST_PROBLEMS: usize = 100;
+
+impl Reader {
+    /// Adds a problem.
+    pub(super) fn note(&mut self, at: Mark, message: impl Into<String>) {
+        let message = message.into();
+        self.problems.push(Problem { at, message });
+    }
+
+    /// Adds a problem that leaves a hole in what is read.
+    pub(super) fn note_hole(&mut self, at: Mark, message: impl Into<String>) {
+        self.incomplete = true;
+        self.note(at, message);
+    }
+
+    /// Whether this is a mapping; else that is noted. serde would take a list for the values of a
+    /// mapping, in the order of its fields.
+    pub(super) fn is_map(&mut self, node: &Node, name: &str) -> bool {
+        let is_map = matches!(node.content, Content::Map(_));
+        if !is_map {
+            self.note_hole(node.at, format!("`{name}` is a mapping: a key a line"));
+        }
+        is_map
+    }
+
+    /// Whether a piece is missing because it could not be read.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
+    /// Reads the node found at `place`. Each thing in it that does not fit is noted, taken out, and
+    /// the rest tried again, so that all are found at once. Nothing if what is left says too little.
+    pub(super) fn read<T: DeserializeOwned>(&mut self, place: &[&str], node: &Node) -> Option<T> {
+        let mut node = Cow::Borrowed(node);
+        loop {
+            let error = match serde_path_to_error::deserialize::<_, T>(node.value()) {
+                Ok(read) => return Some(read),
+                Err(error) => error,
+            };
+            let path = steps(error.path());
+            let full = self.problems.len() >= MOST_PROBLEMS;
+            if full || !self.take_out(node.to_mut(), place, &path, &error.inner().to_string()) {
+                self.incomplete = true;
+                return None;
+            }
+        }
+    }
+
+    /// Notes what an error says about `root` and takes its cause out. False if that leaves nothing.
+    fn take_out(
+        &mut self,
+        root: &mut Node,
+        place: &[&str],
+        path: &[String],
+        message: &str,
+    ) -> bool {
+        let whole: Vec<&str> = place
+            .iter()
+            .copied()
+            .chain(path.iter().map(String::as_str))
+            .collect();
+        let text = explain(&whole, message);
+        if message.starts_with("missing field") {
+            let (at, pruned) = find(root, path).map_or((root.at, false), |n| (n.at, n.pruned));
+            // What is missing may well be what was taken out.
+            if !pruned {
+                self.note(at, text);
+            }
+            self.incomplete = true;
+            return remove(root, path).is_some();
+        }
+        let unknown_key = message.starts_with("unknown field");
+        match remove(root, path) {
+            Some(place) => {
+                self.note(if unknown_key { place.key } else { place.value }, text);
+                self.incomplete |= !unknown_key;
+                true
+            }
+            None => {
+                self.note_hole(root.at, text);
+                false
+            }
+        }
+    }
+}
+
+struct Removed {
+    key: Mark,
+    value: Mark,
+}
+
+fn find<'a>(node: &'a Node, path: &[String]) -> Option<&'a Node> {
+    let Some((step, rest)) = path.split_first() else {
+        return Some(node);
+    };
+    let child = match &node.content {
+        Content::Scalar { .. } => None,
+        Content::List(items) => items.get(step.parse::<usize>().ok()?),
+        Content::Map(entries) => entries
+            .iter()
+            .find(|entry| entry.key == *step)
+            .map(|entry| &entry.value),
+    };
+    find(child?, rest)
+}
+
+/// Takes out what the path leads to; nothing if it leads nowhere or is empty.
+fn remove(node: &mut Node, path: &[String]) -> Option<Removed> {
+    let (step, rest) = path.split_first()?;
+    let last = rest.is_empty();
+    match &mut node.content {
+        Content::Scalar { .. } => None,
+        Content::List(items) => {
+            let index = step.parse::<usize>().ok()?;
+            let item = items.get_mut(index)?;
+            if !last {
+                return remove(item, rest);
+            }
+            let value = item.at;
+            items.remove(index);
+            node.pruned = true;
+            Some(Removed { key: value, value })
+        }
+        Content::Map(entries) => {
+            let index = entries.iter().position(|entry| entry.key == *step)?;
+            let entry = entries.get_mut(index)?;
+            if !last {
+                return remove(&mut entry.value, rest);
+            }
+            let (key, value) = (entry.at, entry.value.at);
+            entries.remove(index);
+            node.pruned = true;
+            Some(Removed { key, value })
+        }
+    }
+}
+
+fn steps(path: &serde_path_to_error::Path) -> Vec<String> {
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}

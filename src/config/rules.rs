@@ -1,0 +1,115 @@
+//! Rules about the file as a whole. Those about the seed by itself are the vocabulary's.
+
+use std::collections::HashSet;
+
+use super::{Config, ControlSettings, ListenAddress};
+use crate::spec::{Broken, ForbiddenAddresses, broken_rules};
+
+/// Every broken rule; pointers begin at the top of the file.
+pub(super) fn broken(config: &Config) -> Vec<Broken> {
+    let mut broken = listeners(config);
+    broken.extend(process(config));
+    broken.extend(protection(&config.control));
+    broken.extend(tokens(&config.control));
+    broken.extend(broken_rules(&config.seed));
+    broken.extend(config.control.forbidden_addresses().in_state(&config.seed));
+    broken
+}
+
+impl ControlSettings {
+    /// Which addresses may not become servers.
+    pub fn forbidden_addresses(&self) -> ForbiddenAddresses {
+        let (control, control_socket) = match &self.address {
+            ListenAddress::Tcp(address) => (Some(*address), None),
+            ListenAddress::Unix(path) => (None, Some(path.clone())),
+        };
+        ForbiddenAddresses {
+            allow_link_local: self.allow_link_local,
+            control,
+            control_socket,
+        }
+    }
+}
+
+/// More threads than this is a typo: a core is never shared by two data plane workers on purpose.
+const MOST_THREADS: usize = 512;
+
+fn process(config: &Config) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    if !(1..=MOST_THREADS).contains(&config.server.threads) {
+        let message = format!("write `auto` or a number of threads from 1 to {MOST_THREADS}");
+        broken.push(Broken::new("/server/threads", message));
+    }
+    if config.server.probe_concurrency == 0 {
+        let message = "without a single probe nothing is checked: write 1 or more";
+        broken.push(Broken::new("/server/probe_concurrency", message));
+    }
+    broken
+}
+
+fn listeners(config: &Config) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    if config.listeners.is_empty() {
+        let message = "no listener: name one, or leave `listeners` out for 0.0.0.0:8080";
+        broken.push(Broken::new("/listeners", message));
+    }
+    let control = (&config.control.address, "the control endpoint");
+    for (index, listener) in config.listeners.iter().enumerate() {
+        let address = &listener.address;
+        let before = config.listeners.iter().take(index);
+        let mut taken = before
+            .map(|other| (&other.address, "another listener"))
+            .chain([control]);
+        if let Some((other, whose)) = taken.find(|(other, _)| other.overlaps(address)) {
+            let message = format!("`{address}` is taken by {whose} on `{other}`");
+            broken.push(Broken::new(format!("/listeners/{index}/address"), message));
+        }
+        if !listener.h1 && !listener.h2 {
+            let message = "no protocol: write `http/1.1`, `h2` or both";
+            broken.push(Broken::new(
+                format!("/listeners/{index}/protocols"),
+                message,
+            ));
+        }
+    }
+    broken
+}
+
+/// Who can reach the control endpoint can change everything: off loopback it asks for a token, and a
+/// token is only sent where nobody reads along.
+fn protection(control: &ControlSettings) -> Option<Broken> {
+    let missing = match (control.tokens.is_empty(), control.tls.is_none()) {
+        _ if control.address.is_local() => return None,
+        (false, false) => return None,
+        (true, true) => "`control.tokens` and `control.tls`",
+        (true, false) => "`control.tokens`",
+        (false, true) => "`control.tls`",
+    };
+    let message = format!(
+        "`{}` can be reached from other machines: add {missing}, or listen on 127.0.0.1 or unix:/path",
+        control.address
+    );
+    Some(Broken::new("/control/address", message))
+}
+
+fn tokens(control: &ControlSettings) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    let (mut names, mut sums) = (HashSet::new(), HashSet::new());
+    for (index, token) in control.tokens.iter().enumerate() {
+        if !names.insert(&token.name) {
+            let message = format!("another token is called `{}`", token.name);
+            broken.push(Broken::new(
+                format!("/control/tokens/{index}/name"),
+                message,
+            ));
+        }
+        if !sums.insert(token.sha256) {
+            let message = "this is the same token as another";
+            broken.push(Broken::new(
+                format!("/control/tokens/{index}/sha256"),
+                message,
+            ));
+        }
+    }
+    broken
+}

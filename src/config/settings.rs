@@ -1,0 +1,196 @@
+//! The process half as its users take it: every value parsed, every default filled in.
+//! "0 = no limit" has become `None` here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::values::{ListenAddress, NamePattern, some_path};
+use crate::spec::Name;
+
+/// The process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// This node's name in histories.
+    pub node: Name,
+    /// Workers of the data plane.
+    pub threads: usize,
+    /// How long requests may finish after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// Health probes at a time, all groups together.
+    pub probe_concurrency: usize,
+}
+
+/// Where clients connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// Whether HTTP/1.1 is spoken.
+    pub h1: bool,
+    /// Whether HTTP/2 is spoken, by prior knowledge.
+    pub h2: bool,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What one client may take.
+    pub limits: LimitSettings,
+}
+
+/// What one client may take. `None` is no limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Between two reads of a body.
+    pub body_timeout: Option<Duration>,
+    /// Between two requests.
+    pub keepalive_timeout: Option<Duration>,
+    /// Requests on one connection.
+    pub keepalive_requests: Option<u32>,
+}
+
+/// Where operators connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlSettings {
+    /// Where it listens. Off loopback there are tokens and TLS.
+    pub address: ListenAddress,
+    /// Who may connect.
+    pub allow: Vec<IpNet>,
+    /// Whether link-local and metadata addresses may become servers.
+    pub allow_link_local: bool,
+    /// Further names accepted in the Host header, in lower case.
+    pub hosts: Vec<String>,
+    /// Its certificate.
+    pub tls: Option<ControlTls>,
+    /// Who may do what. Empty: everyone who may connect may do everything.
+    pub tokens: Vec<Token>,
+}
+
+/// A certificate with its key, as PEM files.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControlTls {
+    /// The chain, the own certificate first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// What a bearer of a token may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its name in histories.
+    pub name: String,
+    /// The SHA-256 of the token; the token itself is kept nowhere.
+    pub sha256: [u8; 32],
+    /// What it may do.
+    pub role: Role,
+    /// The upstreams it may do it to.
+    pub upstreams: Vec<NamePattern>,
+}
+
+/// What a token may do; each may do what the one before may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Look.
+    Read,
+    /// Change servers, switch routes.
+    Operate,
+    /// Everything.
+    Admin,
+}
+
+/// Where revisions are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateSettings {
+    /// The log of revisions.
+    pub store: StoreSettings,
+    /// How much of it is kept.
+    pub history: HistorySettings,
+}
+
+/// The log of revisions.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum StoreSettings {
+    /// Gone with the process.
+    Memory,
+    /// An SQLite file.
+    Sqlite(PathBuf),
+}
+
+impl TryFrom<String> for StoreSettings {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let path = text.strip_prefix("sqlite:").and_then(some_path);
+        match (text.as_str(), path) {
+            ("memory", _) => Ok(Self::Memory),
+            (_, Some(path)) => Ok(Self::Sqlite(path)),
+            (text, None) if text.starts_with("redis://") => {
+                Err("`redis://` is not supported yet".to_owned())
+            }
+            (text, None) => Err(format!(
+                "`{text}` is no store: write `memory` or `sqlite:PATH`"
+            )),
+        }
+    }
+}
+
+/// How much history is kept: at least so many and so old, at most so large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// Revisions.
+    pub revisions: u64,
+    /// Their age.
+    pub age: Duration,
+    /// Bytes of them; `None` is no limit.
+    pub size: Option<u64>,
+}
+
+/// A line for each request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogSettings {
+    /// Where to.
+    pub target: LogTarget,
+    /// What a line looks like.
+    pub format: LogFormat,
+}
+
+/// Where a log goes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum LogTarget {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// A file, reopened on SIGUSR1.
+    File(PathBuf),
+}
+
+impl TryFrom<String> for LogTarget {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        match text.as_str() {
+            "off" => Ok(Self::Off),
+            "stdout" => Ok(Self::Stdout),
+            path => some_path(path)
+                .map(Self::File)
+                .ok_or("write a file's path, `stdout` or `off`"),
+        }
+    }
+}
+
+/// What a line of the access log looks like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// An object with every attempt.
+    #[default]
+    Json,
+    /// Apache's combined format.
+    Combined,
+    /// nginx's `main`: combined with `X-Forwarded-For` last.
+    Main,
+}

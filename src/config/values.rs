@@ -1,0 +1,227 @@
+//! Single values of the file that no other part has a type for.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::spec::{Address, Name};
+
+/// Where to listen: `ip:port`, `[v6]:port` or `unix:/path`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub enum ListenAddress {
+    /// An IP address, perhaps the unspecified one, and a port that is not 0.
+    Tcp(SocketAddr),
+    /// The absolute path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// Whether only this machine can connect.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+
+    /// Whether both cannot be bound at once.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let any = |ip: IpAddr| ip.is_unspecified();
+        match (self, other) {
+            (Self::Tcp(a), Self::Tcp(b)) => {
+                let meet = a.ip() == b.ip() || any(a.ip()) || any(b.ip());
+                a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && meet
+            }
+            (Self::Unix(a), Self::Unix(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl TryFrom<String> for ListenAddress {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.starts_with("unix:") {
+            return match Address::new(&text) {
+                Ok(Address::Unix(path)) => Ok(Self::Unix(PathBuf::from(&*path))),
+                Ok(Address::Ip(address)) => Ok(Self::Tcp(address)),
+                Err(error) => Err(error.to_string()),
+            };
+        }
+        let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        match (text.parse::<SocketAddr>(), port) {
+            (Ok(address), _) if address.port() != 0 => Ok(Self::Tcp(address)),
+            (Ok(_), _) | (Err(_), Some(Err(_))) => Err(format!(
+                "`{text}`: a port to listen on is a number from 1 to 65535"
+            )),
+            (Err(_), _) => Err(format!(
+                "`{text}` is no address to listen on: write `ip:port`, `[v6]:port` or `unix:/path`"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// An address or a network: `127.0.0.1`, `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Network(pub IpNet);
+
+impl TryFrom<String> for Network {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let network = text.parse::<IpNet>().map(|network| network.trunc());
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        network
+            .or_else(|_| address())
+            .map(Self)
+            .map_err(|_| format!("`{text}` is neither an address nor a network such as 10.0.0.0/8"))
+    }
+}
+
+/// A number of bytes: `512`, `32KiB`, `1GiB`; 0 is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SizeText")]
+pub struct ByteSize(pub u64);
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "write a size: a number of bytes, or one with B, KiB, MiB, GiB or TiB"
+)]
+enum SizeText {
+    Number(u64),
+    Text(String),
+}
+
+/// Each unit with its bytes, as a power of two.
+const SIZE_UNITS: [(&str, u32); 6] = [
+    ("TiB", 40),
+    ("GiB", 30),
+    ("MiB", 20),
+    ("KiB", 10),
+    ("B", 0),
+    ("", 0),
+];
+
+impl TryFrom<SizeText> for ByteSize {
+    type Error = String;
+    fn try_from(text: SizeText) -> Result<Self, String> {
+        let text = match text {
+            SizeText::Number(bytes) => return Ok(Self(bytes)),
+            SizeText::Text(text) => text,
+        };
+        let parsed = SIZE_UNITS.iter().find_map(|(unit, power)| {
+            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(1 << power)
+        });
+        parsed.map(Self).ok_or_else(|| {
+            format!("`{text}` is not a size: write a whole number with B, KiB, MiB, GiB or TiB")
+        })
+    }
+}
+
+/// Names by a pattern in which `*` stands for any characters: `web-*`. Case does not matter, as it
+/// does not in names.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct NamePattern(String);
+
+impl NamePattern {
+    /// The pattern that every name matches.
+    pub fn any() -> Self {
+        Self("*".to_owned())
+    }
+
+    /// Whether the name is meant.
+    pub fn matches(&self, name: &Name) -> bool {
+        let name = name.as_str().to_ascii_lowercase();
+        let Some((head, tail)) = self.0.split_once('*') else {
+            return self.0 == name;
+        };
+        let Some(mut rest) = name.strip_prefix(head) else {
+            return false;
+        };
+        // The last piece must end the name; each other is best found as early as possible.
+        let (middle, last) = tail.rsplit_once('*').unwrap_or(("", tail));
+        for piece in middle.split('*').filter(|piece| !piece.is_empty()) {
+            match rest.split_once(piece) {
+                Some((_, behind)) => rest = behind,
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+}
+
+impl TryFrom<String> for NamePattern {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match Name::new(&text.replace('*', "-")) {
+            Ok(_) => Ok(Self(text.to_ascii_lowercase())),
+            Err(_) => Err(format!(
+                "`{text}` matches no name: write a name, with `*` for any characters"
+            )),
+        }
+    }
+}
+
+/// A path that says something.
+pub(super) fn some_path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| Path::new(text).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_characters() {
+        let matches = |pattern: &str, name: &str| {
+            NamePattern::try_from(pattern.to_owned())
+                .unwrap()
+                .matches(&Name::new(name).unwrap())
+        };
+        for (pattern, name) in [
+            ("*", "web"),
+            ("web-*", "Web-1"),
+            ("WEB", "web"),
+            ("a*b*c", "a-b-b-c"),
+            ("*b", "ab"),
+        ] {
+            assert!(matches(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [
+            ("web-*", "web"),
+            ("web", "web2"),
+            ("a*a", "a"),
+            ("a*b*c", "a-c"),
+            ("*b", "ba"),
+        ] {
+            assert!(!matches(pattern, name), "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_binary_units() {
+        let size = |text: &str| serde_yaml::from_str::<ByteSize>(text).map(|size| size.0);
+        assert_eq!(size("1GiB").unwrap(), 1 << 30);
+        assert_eq!(size("32KiB").unwrap(), 32 << 10);
+        assert_eq!(size("7").unwrap(), 7);
+        for bad in ["1GB", "-1", "1.5MiB", "99999999TiB", "GiB"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}
