@@ -21,7 +21,11 @@ use crate::store;
 use shutdown::Event;
 
 /// Serves until a signal ends the process. `on_ready` is called when the listeners accept.
-pub fn run(config: Config, reset_state: bool, on_ready: impl FnOnce() + Send + Sync + 'static) -> anyhow::Result<()> {
+pub fn run(
+    config: Config,
+    reset_state: bool,
+    on_ready: impl FnOnce() + Send + Sync + 'static,
+) -> anyhow::Result<()> {
     start_log(config.log_level);
     listen::try_all(&config)?;
     let metrics = Metrics::new();
@@ -29,7 +33,13 @@ pub fn run(config: Config, reset_state: bool, on_ready: impl FnOnce() + Send + S
     let controller = start_controller(&config, reset_state, &opened, &metrics)?;
     let (access_log, writer) = AccessLog::open(&config.access_log, &metrics)
         .with_context(|| format!("cannot open the access log {:?}", config.access_log.target))?;
-    let parts = Parts { config, controller, metrics, access_log, connections: Connections::default() };
+    let parts = Parts {
+        config,
+        controller,
+        metrics,
+        access_log,
+        connections: Connections::default(),
+    };
     serve(parts, writer, Box::new(on_ready))
 }
 
@@ -42,25 +52,36 @@ struct Parts {
     connections: Connections,
 }
 
-fn start_controller(config: &Config, reset: bool, opened: &store::Opened, metrics: &Metrics) -> anyhow::Result<Controller> {
+fn start_controller(
+    config: &Config,
+    reset: bool,
+    opened: &store::Opened,
+    metrics: &Metrics,
+) -> anyhow::Result<Controller> {
     let settings = StartSettings {
         seed: config.seed.clone(),
         reset,
-        forbidden: config.forbidden_addresses(),
-        history: config.state.history.clone(),
+        forbidden: config.control.forbidden_addresses(),
+        history: config.state.history,
     };
     let controller = controller::start(opened.store.clone(), settings, metrics.clone())?;
     let snapshot = controller.snapshot().load_full();
     let compared = match snapshot.spec().says_the_same(&config.seed) {
         true => "as the file has it",
-        false => "which differs from the file: `pointsman ctl apply -f FILE` shows and installs the file's",
+        false => {
+            "which differs from the file: `pointsman ctl apply -f FILE` shows and installs the file's"
+        }
     };
     log::info!("serving revision {}, {compared}", snapshot.revision());
     Ok(controller)
 }
 
 /// Runs the services on Pingora's threads; this one waits for the end.
-fn serve(parts: Parts, writer: WriterGuard, on_ready: Box<dyn FnOnce() + Send + Sync>) -> anyhow::Result<()> {
+fn serve(
+    parts: Parts,
+    writer: WriterGuard,
+    on_ready: Box<dyn FnOnce() + Send + Sync>,
+) -> anyhow::Result<()> {
     let grace = parts.config.server.shutdown_grace;
     let connections = parts.connections.clone();
     let (events, happened) = mpsc::channel();
@@ -70,7 +91,9 @@ fn serve(parts: Parts, writer: WriterGuard, on_ready: Box<dyn FnOnce() + Send + 
     let signals = shutdown::Signals::new(events.clone());
     let pingora = std::thread::Builder::new().name("pingora".into());
     pingora.spawn(move || {
-        server.run(RunArgs { shutdown_signal: Box::new(signals) });
+        server.run(RunArgs {
+            shutdown_signal: Box::new(signals),
+        });
         let _ = events.send(Event::Ended);
     })?;
     wait_for_end(&happened, &connections, grace, &writer)
@@ -78,7 +101,12 @@ fn serve(parts: Parts, writer: WriterGuard, on_ready: Box<dyn FnOnce() + Send + 
 
 /// Pingora sleeps through its whole grace period. This ends the process with its last connection,
 /// or when the period is over.
-fn wait_for_end(happened: &mpsc::Receiver<Event>, connections: &Connections, grace: Duration, writer: &WriterGuard) -> anyhow::Result<()> {
+fn wait_for_end(
+    happened: &mpsc::Receiver<Event>,
+    connections: &Connections,
+    grace: Duration,
+    writer: &WriterGuard,
+) -> anyhow::Result<()> {
     let mut deadline: Option<Instant> = None;
     loop {
         let event = match deadline {
@@ -93,7 +121,9 @@ fn wait_for_end(happened: &mpsc::Receiver<Event>, connections: &Connections, gra
             Ok(Event::ReopenLogs) => writer.reopen(),
             Ok(Event::Failed(reason)) => anyhow::bail!(reason),
             // The second request to stop is meant.
-            Ok(Event::Stopping | Event::Ended) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Ok(Event::Stopping | Event::Ended) | Err(RecvTimeoutError::Disconnected) => {
+                return Ok(());
+            }
             Err(RecvTimeoutError::Timeout) => {}
         }
         if let Some(deadline) = deadline {
@@ -130,8 +160,12 @@ fn server_conf(config: &Config) -> ServerConf {
 const KEPT_CONNECTIONS: usize = 8192;
 
 fn start_log(level: log::LevelFilter) {
-    let default = format!("{level},pingora=warn,pingora_core=warn,pingora_proxy=warn,pingora_load_balancing=warn");
+    let default = format!(
+        "{level},pingora=warn,pingora_core=warn,pingora_proxy=warn,pingora_load_balancing=warn"
+    );
     let environment = env_logger::Env::new().filter_or("RUST_LOG", default);
     // A second call in one process (tests) keeps the first.
-    let _ = env_logger::Builder::from_env(environment).format_timestamp_millis().try_init();
+    let _ = env_logger::Builder::from_env(environment)
+        .format_timestamp_millis()
+        .try_init();
 }

@@ -19,13 +19,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::ports::access_log::AccessLogSettings;
 use crate::spec::Spec;
 
 pub use errors::{ConfigErrors, Mark, Problem};
 pub use settings::{
-    AccessLogSettings, ControlSettings, ControlTls, HistorySettings, LimitSettings,
-    ListenerSettings, LogFormat, LogTarget, Role, ServerSettings, StateSettings, StoreSettings,
-    Token,
+    ControlSettings, ControlTls, LimitSettings, ListenerSettings, Role, ServerSettings,
+    StateSettings, Token,
 };
 pub use values::{ByteSize, ListenAddress, NamePattern, Network};
 

@@ -18,8 +18,12 @@ pub mod controller;
 pub mod store;
 
 // Services: what runs.
+pub mod control;
 pub mod edge;
+pub mod health;
 pub mod proxy;
 
 // Assembly: from the command line and the file to running services.
+pub mod app;
+pub mod cli;
 pub mod config;

@@ -13,7 +13,9 @@ pub(super) fn try_all(config: &Config) -> anyhow::Result<()> {
     let listeners = config.listeners.iter().map(|listener| &listener.address);
     for address in listeners.chain([&config.control.address]) {
         match address {
-            ListenAddress::Tcp(place) => drop(std::net::TcpListener::bind(place).with_context(|| cannot(address))?),
+            ListenAddress::Tcp(place) => {
+                drop(std::net::TcpListener::bind(place).with_context(|| cannot(address))?)
+            }
             ListenAddress::Unix(path) => try_socket(path).with_context(|| cannot(address))?,
         }
     }
@@ -29,7 +31,9 @@ fn try_socket(path: &Path) -> anyhow::Result<()> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         bail!("another process listens there");
     }
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let directory = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty());
     if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
         bail!("the directory {} does not exist", directory.display());
     }
@@ -45,7 +49,9 @@ pub(super) async fn wait_for_all(addresses: &[ListenAddress]) -> Result<(), Stri
             }
         };
         let waited = tokio::time::timeout(PATIENCE, accepting).await;
-        waited.map_err(|_| format!("cannot listen on {address}: it does not accept connections after {PATIENCE:?}"))?;
+        waited.map_err(|_| {
+            format!("cannot listen on {address}: it does not accept connections after {PATIENCE:?}")
+        })?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
@@ -13,12 +14,12 @@ use tokio::sync::watch;
 use super::shutdown::Event;
 use super::{Parts, listen};
 use crate::clock;
-use crate::config::{ControlSettings, ListenAddress, ListenerSettings};
+use crate::config::{ListenAddress, ListenerSettings};
 use crate::control::Control;
-use crate::edge::{Edge, Entrance, Place};
-use crate::health::{HealthChecker, HealthSettings, Observer, ProbeEnd};
 use crate::controller::Controller;
 use crate::domain;
+use crate::edge::{Edge, Entrance, Place};
+use crate::health::{HealthChecker, HealthSettings, Observer, ProbeEnd};
 use crate::ports::telemetry::{Metrics, ProbeResult};
 use crate::proxy::{ClientLimits, Proxy, ProxySettings};
 use crate::spec::{Address, Name};
@@ -31,14 +32,27 @@ pub(super) fn add_all(
     events: Sender<Event>,
 ) -> anyhow::Result<()> {
     let (ready, is_ready) = watch::channel(false);
-    let addresses = parts.config.listeners.iter().map(|listener| listener.address.clone()).collect();
+    let addresses = parts
+        .config
+        .listeners
+        .iter()
+        .map(|listener| listener.address.clone())
+        .collect();
     server.add_service(edge(server, &parts));
     server.add_service(control(&parts, is_ready)?);
     server.add_service(background_service("health", health(&parts)));
-    let readiness = Readiness { addresses, ready, on_ready: Mutex::new(Some(on_ready)), events };
+    let readiness = Readiness {
+        addresses,
+        ready,
+        on_ready: Mutex::new(Some(on_ready)),
+        events,
+    };
     server.add_service(background_service("readiness", readiness));
     Ok(())
 }
+
+/// Where a limit of 0 means none.
+const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// One service for all listeners, so that they share its worker threads.
 fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProxy<Proxy>>> {
@@ -49,11 +63,16 @@ fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProx
             listener: listener.address.to_string(),
             limits: ClientLimits {
                 body_timeout: listener.limits.body_timeout,
-                keepalive_timeout: listener.limits.keepalive_timeout,
+                keepalive_timeout: listener.limits.keepalive_timeout.unwrap_or(FOR_EVER),
             },
         };
         let snapshot = parts.controller.snapshot().clone();
-        let proxy = Proxy::new(settings, snapshot, parts.metrics.clone(), parts.access_log.clone());
+        let proxy = Proxy::new(
+            settings,
+            snapshot,
+            parts.metrics.clone(),
+            parts.access_log.clone(),
+        );
         let mut proxy = http_proxy(&server.configuration, proxy);
         let mut options = pingora::apps::HttpServerOptions::default();
         options.keepalive_request_limit = listener.limits.keepalive_requests;
@@ -62,12 +81,15 @@ fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProx
             place: place(&listener.address),
             http1: listener.h1,
             http2: listener.h2,
-            silence: listener.limits.keepalive_timeout,
+            silence: listener.limits.keepalive_timeout.unwrap_or(FOR_EVER),
             proxy: Arc::new(proxy),
         }
     };
     let entrances = parts.config.listeners.iter().map(entrance).collect();
-    let mut service = Service::new("edge".into(), Edge::new(entrances, parts.connections.clone(), parts.metrics.clone()));
+    let mut service = Service::new(
+        "edge".into(),
+        Edge::new(entrances, parts.connections.clone(), parts.metrics.clone()),
+    );
     for listener in &parts.config.listeners {
         add_listener(&mut service, &listener.address);
     }
@@ -76,13 +98,19 @@ fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProx
 
 fn control(parts: &Parts, is_ready: watch::Receiver<bool>) -> anyhow::Result<Service<Control>> {
     let settings = &parts.config.control;
-    let app = Control::new(settings.for_control(&parts.config), parts.controller.clone(), parts.metrics.clone(), is_ready);
+    let app = Control::new(
+        (),
+        parts.controller.clone(),
+        parts.metrics.clone(),
+        is_ready,
+    );
     let mut service = Service::new("control".into(), app);
     service.threads = Some(1);
     match (&settings.address, &settings.tls) {
         (ListenAddress::Tcp(address), Some(tls)) => {
             let path = |path: &std::path::Path| path.to_string_lossy().into_owned();
-            let tls = TlsSettings::intermediate(&path(&tls.cert), &path(&tls.key)).context("control.tls")?;
+            let tls = TlsSettings::intermediate(&path(&tls.cert), &path(&tls.key))
+                .context("control.tls")?;
             service.add_tls_with_settings(&address.to_string(), None, tls);
         }
         (address, _) => add_listener(&mut service, address),
@@ -105,10 +133,15 @@ fn place(address: &ListenAddress) -> Place {
 }
 
 fn health(parts: &Parts) -> Health {
-    let settings = HealthSettings { probe_concurrency: parts.config.server.probe_concurrency };
+    let settings = HealthSettings {
+        probe_concurrency: parts.config.server.probe_concurrency,
+    };
     let observer = Arc::new(ProbeCounter(parts.metrics.clone()));
     let checker = HealthChecker::new(settings, observer, clock::unix_ms);
-    Health { checker: Mutex::new(Some(checker)), controller: parts.controller.clone() }
+    Health {
+        checker: Mutex::new(Some(checker)),
+        controller: parts.controller.clone(),
+    }
 }
 
 /// The checks of all groups, as a service with a thread of its own.
@@ -120,12 +153,22 @@ struct Health {
 #[async_trait]
 impl BackgroundService for Health {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let checker = self.checker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let checker = self
+            .checker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let Some(checker) = checker else { return };
         let stopping = async move {
             let _ = shutdown.wait_for(|stopping| *stopping).await;
         };
-        checker.run(self.controller.snapshot().clone(), self.controller.revisions(), stopping).await;
+        checker
+            .run(
+                self.controller.snapshot().clone(),
+                self.controller.revisions(),
+                stopping,
+            )
+            .await;
     }
 }
 
@@ -141,7 +184,14 @@ impl Observer for ProbeCounter {
         });
     }
 
-    fn verdict(&self, _upstream: &Name, _address: &Address, _health: domain::server::Health, _reason: &str) {}
+    fn verdict(
+        &self,
+        _upstream: &Name,
+        _address: &Address,
+        _health: domain::server::Health,
+        _reason: &str,
+    ) {
+    }
 }
 
 /// Says when every listener accepts.
@@ -161,7 +211,11 @@ impl BackgroundService for Readiness {
         }
         self.ready.send_replace(true);
         log::info!("ready: every listener accepts");
-        let on_ready = self.on_ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let on_ready = self
+            .on_ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(on_ready) = on_ready {
             on_ready();
         }

@@ -35,9 +35,16 @@ impl Signals {
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        let asked = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()].map(signal);
+        let asked = [
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+            SignalKind::quit(),
+        ]
+        .map(signal);
         let others = [SignalKind::user_defined1(), SignalKind::hangup()].map(signal);
-        let ([Ok(mut term), Ok(mut int), Ok(mut quit)], [Ok(mut usr1), Ok(mut hup)]) = (asked, others) else {
+        let ([Ok(mut term), Ok(mut int), Ok(mut quit)], [Ok(mut usr1), Ok(mut hup)]) =
+            (asked, others)
+        else {
             self.send(Event::Failed("cannot listen for signals".into()));
             return ShutdownSignal::FastShutdown;
         };

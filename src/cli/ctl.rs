@@ -14,7 +14,12 @@ use client::Client;
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// The control endpoint
-    #[arg(long, global = true, env = "POINTSMAN_URL", default_value = "http://127.0.0.1:9900")]
+    #[arg(
+        long,
+        global = true,
+        env = "POINTSMAN_URL",
+        default_value = "http://127.0.0.1:9900"
+    )]
     url: String,
     /// The token, where the endpoint wants one
     #[arg(long, global = true, env = "POINTSMAN_TOKEN", hide_env_values = true)]
@@ -96,17 +101,25 @@ struct ServerArguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let client = Client::new(&arguments.url, arguments.token.as_deref(), &arguments.change);
+    let client = Client::new(
+        &arguments.url,
+        arguments.token.as_deref(),
+        &arguments.change,
+    );
     let answer = match &arguments.command {
         Command::Status => client.get("status")?,
         Command::Switch { route, to, host } => switch(&client, route, to, *host)?,
         Command::Up(server) => act(&client, server, "up")?,
         Command::Drain(server) => act(&client, server, "drain")?,
         Command::Down(server) => act(&client, server, "down")?,
-        Command::Get { resource } => client.get(resource.trim_start_matches("/v1/").trim_matches('/'))?,
+        Command::Get { resource } => {
+            client.get(resource.trim_start_matches("/v1/").trim_matches('/'))?
+        }
         Command::Apply { file } => apply::run(&client, file, arguments.change.dry_run)?,
         Command::History { limit } => client.get(&format!("revisions?limit={limit}"))?,
-        Command::Restore { revision } => client.post(&format!("revisions/{revision}/restore"), None)?,
+        Command::Restore { revision } => {
+            client.post(&format!("revisions/{revision}/restore"), None)?
+        }
     };
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&answer)?);
@@ -127,10 +140,19 @@ fn switch(client: &Client, from: &str, to: &str, is_host: bool) -> anyhow::Resul
         (true, to) => ("hosts", json!(to)),
         (false, to) => ("routes", json!(to)),
     };
-    client.post(&format!("{kind}/{}/switch", client::escape(from)), Some(&json!({ "to": to })))
+    client.post(
+        &format!("{kind}/{}/switch", client::escape(from)),
+        Some(&json!({ "to": to })),
+    )
 }
 
 fn act(client: &Client, server: &ServerArguments, action: &str) -> anyhow::Result<Value> {
-    let (upstream, server) = (client::escape(&server.upstream), client::escape(&server.server));
-    client.post(&format!("upstreams/{upstream}/servers/{server}/{action}"), None)
+    let (upstream, server) = (
+        client::escape(&server.upstream),
+        client::escape(&server.server),
+    );
+    client.post(
+        &format!("upstreams/{upstream}/servers/{server}/{action}"),
+        None,
+    )
 }

@@ -30,24 +30,29 @@ Ctrl-C stops it.";
 /// Origins on a thread of their own, listening when this returns.
 fn start_origins() -> anyhow::Result<()> {
     let (listening, started) = mpsc::channel();
-    std::thread::Builder::new().name("origins".into()).spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        match runtime.context("no runtime for the origins") {
-            Ok(runtime) => runtime.block_on(async {
-                let result = listen().await;
-                let servers = result.map(|listeners| listeners.into_iter().map(serve).collect::<Vec<_>>());
-                let (servers, result) = match servers {
-                    Ok(servers) => (servers, Ok(())),
-                    Err(error) => (Vec::new(), Err(error)),
-                };
-                let _ = listening.send(result);
-                for server in servers {
-                    let _ = server.await;
-                }
-            }),
-            Err(error) => drop(listening.send(Err(error))),
-        }
-    })?;
+    std::thread::Builder::new()
+        .name("origins".into())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            match runtime.context("no runtime for the origins") {
+                Ok(runtime) => runtime.block_on(async {
+                    let result = listen().await;
+                    let servers = result
+                        .map(|listeners| listeners.into_iter().map(serve).collect::<Vec<_>>());
+                    let (servers, result) = match servers {
+                        Ok(servers) => (servers, Ok(())),
+                        Err(error) => (Vec::new(), Err(error)),
+                    };
+                    let _ = listening.send(result);
+                    for server in servers {
+                        let _ = server.await;
+                    }
+                }),
+                Err(error) => drop(listening.send(Err(error))),
+            }
+        })?;
     started.recv().context("the origins did not start")?
 }
 
@@ -55,7 +60,10 @@ async fn listen() -> anyhow::Result<Vec<(u16, TcpListener)>> {
     let mut listeners = Vec::new();
     for port in PORTS {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
-        listeners.push((port, listener.with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?));
+        listeners.push((
+            port,
+            listener.with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?,
+        ));
     }
     Ok(listeners)
 }
@@ -68,6 +76,8 @@ fn serve((port, listener): (u16, TcpListener)) -> tokio::task::JoinHandle<std::i
 }
 
 async fn headers(headers: HeaderMap) -> String {
-    let line = |(name, value): (_, &axum::http::HeaderValue)| format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
+    let line = |(name, value): (_, &axum::http::HeaderValue)| {
+        format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()))
+    };
     headers.iter().map(line).collect()
 }

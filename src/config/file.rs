@@ -10,14 +10,17 @@ use serde::de::DeserializeOwned;
 
 use super::reader::Reader;
 use super::settings::{
-    AccessLogSettings, ControlSettings, ControlTls, HistorySettings, LimitSettings,
-    ListenerSettings, LogFormat, LogTarget, Role, ServerSettings, StateSettings, StoreSettings,
-    Token,
+    ControlSettings, ControlTls, LimitSettings, ListenerSettings, Role, ServerSettings,
+    StateSettings, Token,
 };
 use super::tree::{Content, Entry, Node};
-use super::values::{ByteSize, ListenAddress, NamePattern, Network};
+use super::values::{
+    ByteSize, FormatText, ListenAddress, LogText, NamePattern, Network, StoreText,
+};
 use super::{Config, seed};
+use crate::ports::access_log::{AccessLogSettings, LogTarget};
 use crate::spec::{Name, Span, Spec, explain};
+use crate::store::{History, StoreSettings};
 
 /// The file, section by section.
 #[derive(Debug, Default)]
@@ -83,8 +86,11 @@ impl ConfigFile {
             control: self.control.settle(),
             state: self.state.settle(),
             access_log: AccessLogSettings {
-                target: self.access_log.path.unwrap_or(LogTarget::Stdout),
-                format: self.access_log.format.unwrap_or_default(),
+                target: self
+                    .access_log
+                    .path
+                    .map_or(LogTarget::Stdout, |path| path.0),
+                format: self.access_log.format.into(),
             },
             log_level: self.log.level.map_or(LevelFilter::Info, LevelFile::filter),
             seed: self.seed,
@@ -319,7 +325,7 @@ impl TokenFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct StateFile {
-    store: Option<StoreSettings>,
+    store: Option<StoreText>,
     history: HistoryFile,
 }
 
@@ -333,18 +339,15 @@ struct HistoryFile {
 
 impl StateFile {
     fn settle(self) -> StateSettings {
+        let place = || StoreSettings::Sqlite("/var/lib/pointsman/state.db".into());
+        // 0 means no limit.
         let size = self.history.size.map_or(1 << 30, |size| size.0);
         StateSettings {
-            store: self
-                .store
-                .unwrap_or_else(|| StoreSettings::Sqlite("/var/lib/pointsman/state.db".into())),
-            history: HistorySettings {
+            store: self.store.map_or_else(place, |store| store.0),
+            history: History {
                 revisions: self.history.revisions.unwrap_or(1000),
-                age: self
-                    .history
-                    .age
-                    .map_or(Duration::from_secs(7 * 86_400), Span::duration),
-                size: (size > 0).then_some(size),
+                age: self.history.age.unwrap_or(Span::from_secs(7 * 86_400)),
+                size: if size == 0 { u64::MAX } else { size },
             },
         }
     }
@@ -353,8 +356,8 @@ impl StateFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct AccessLogFile {
-    path: Option<LogTarget>,
-    format: Option<LogFormat>,
+    path: Option<LogText>,
+    format: FormatText,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -7,8 +7,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::values::{ListenAddress, NamePattern, some_path};
+use super::values::{ListenAddress, NamePattern};
 use crate::spec::Name;
+use crate::store::{History, StoreSettings};
 
 /// The process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,90 +108,5 @@ pub struct StateSettings {
     /// The log of revisions.
     pub store: StoreSettings,
     /// How much of it is kept.
-    pub history: HistorySettings,
-}
-
-/// The log of revisions.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum StoreSettings {
-    /// Gone with the process.
-    Memory,
-    /// An SQLite file.
-    Sqlite(PathBuf),
-}
-
-impl TryFrom<String> for StoreSettings {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let path = text.strip_prefix("sqlite:").and_then(some_path);
-        match (text.as_str(), path) {
-            ("memory", _) => Ok(Self::Memory),
-            (_, Some(path)) => Ok(Self::Sqlite(path)),
-            (text, None) if text.starts_with("redis://") => {
-                Err("`redis://` is not supported yet".to_owned())
-            }
-            (text, None) => Err(format!(
-                "`{text}` is no store: write `memory` or `sqlite:PATH`"
-            )),
-        }
-    }
-}
-
-/// How much history is kept: at least so many and so old, at most so large.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistorySettings {
-    /// Revisions.
-    pub revisions: u64,
-    /// Their age.
-    pub age: Duration,
-    /// Bytes of them; `None` is no limit.
-    pub size: Option<u64>,
-}
-
-/// A line for each request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccessLogSettings {
-    /// Where to.
-    pub target: LogTarget,
-    /// What a line looks like.
-    pub format: LogFormat,
-}
-
-/// Where a log goes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum LogTarget {
-    /// Nowhere.
-    Off,
-    /// Standard output.
-    Stdout,
-    /// A file, reopened on SIGUSR1.
-    File(PathBuf),
-}
-
-impl TryFrom<String> for LogTarget {
-    type Error = &'static str;
-    fn try_from(text: String) -> Result<Self, &'static str> {
-        match text.as_str() {
-            "off" => Ok(Self::Off),
-            "stdout" => Ok(Self::Stdout),
-            path => some_path(path)
-                .map(Self::File)
-                .ok_or("write a file's path, `stdout` or `off`"),
-        }
-    }
-}
-
-/// What a line of the access log looks like.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// An object with every attempt.
-    #[default]
-    Json,
-    /// Apache's combined format.
-    Combined,
-    /// nginx's `main`: combined with `X-Forwarded-For` last.
-    Main,
+    pub history: History,
 }

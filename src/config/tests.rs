@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::ports::access_log::LogTarget;
 use crate::spec::{HostPattern, Name};
+use crate::store::StoreSettings;
 
 fn read(text: &str) -> Result<Config, ConfigErrors> {
     let variable = |name: &str| match name {
@@ -37,7 +39,7 @@ fn what_the_file_does_not_say_has_its_default() {
         config.state.store,
         StoreSettings::Sqlite("/var/lib/pointsman/state.db".into())
     );
-    assert_eq!(config.state.history.size, Some(1 << 30));
+    assert_eq!(config.state.history.size, 1 << 30);
     assert_eq!(config.access_log.target, LogTarget::Stdout);
     assert_eq!(config.log_level, log::LevelFilter::Info);
 }
@@ -51,7 +53,7 @@ fn zero_is_no_limit() {
         (None, None)
     );
     assert_eq!(limits.keepalive_requests, None);
-    assert_eq!(config.state.history.size, None);
+    assert_eq!(config.state.history.size, u64::MAX);
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::ports::access_log::{LogFormat, LogTarget};
 use crate::spec::{Address, Name};
+use crate::store::StoreSettings;
 
 /// Where to listen: `ip:port`, `[v6]:port` or `unix:/path`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
@@ -174,6 +176,66 @@ impl TryFrom<String> for NamePattern {
             Err(_) => Err(format!(
                 "`{text}` matches no name: write a name, with `*` for any characters"
             )),
+        }
+    }
+}
+
+/// `state.store`.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct StoreText(pub(super) StoreSettings);
+
+impl TryFrom<String> for StoreText {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let path = text.strip_prefix("sqlite:").and_then(some_path);
+        match (text.as_str(), path) {
+            ("memory", _) => Ok(Self(StoreSettings::Memory)),
+            (_, Some(path)) => Ok(Self(StoreSettings::Sqlite(path))),
+            (text, None) if text.starts_with("redis://") => {
+                Err("`redis://` is not supported yet".to_owned())
+            }
+            (text, None) => Err(format!(
+                "`{text}` is no store: write `memory` or `sqlite:PATH`"
+            )),
+        }
+    }
+}
+
+/// `access_log.path`.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct LogText(pub(super) LogTarget);
+
+impl TryFrom<String> for LogText {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        match text.as_str() {
+            "off" => Ok(Self(LogTarget::Off)),
+            "stdout" => Ok(Self(LogTarget::Stdout)),
+            path => some_path(path)
+                .map(|path| Self(LogTarget::File(path)))
+                .ok_or("write a file's path, `stdout` or `off`"),
+        }
+    }
+}
+
+/// `access_log.format`.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum FormatText {
+    #[default]
+    Json,
+    Combined,
+    Main,
+}
+
+impl From<FormatText> for LogFormat {
+    fn from(text: FormatText) -> Self {
+        match text {
+            FormatText::Json => Self::Json,
+            FormatText::Combined => Self::Combined,
+            FormatText::Main => Self::Main,
         }
     }
 }

@@ -39,7 +39,12 @@ impl Client {
     }
 
     pub(super) fn post(&self, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        self.send(Method::POST, &self.for_change(path, self.dry_run), body, None)
+        self.send(
+            Method::POST,
+            &self.for_change(path, self.dry_run),
+            body,
+            None,
+        )
     }
 
     /// What a change would do; nothing happens.
@@ -49,13 +54,22 @@ impl Client {
 
     /// Replaces, if the object is still at this tag.
     pub(super) fn put(&self, path: &str, body: &Value, tag: &str) -> anyhow::Result<Value> {
-        self.send(Method::PUT, &self.for_change(path, false), Some(body), Some(tag))
+        self.send(
+            Method::PUT,
+            &self.for_change(path, false),
+            Some(body),
+            Some(tag),
+        )
     }
 
     /// The revision of the state, quoted as a tag.
     pub(super) fn tag(&self, path: &str) -> anyhow::Result<String> {
         let response = self.request(Method::GET, path, None, None)?;
-        let tag = response.headers().get("etag").and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let tag = response
+            .headers()
+            .get("etag")
+            .and_then(|tag| tag.to_str().ok())
+            .map(str::to_owned);
         tag.ok_or_else(|| anyhow!("{} is no control endpoint: it sent no ETag", self.url))
     }
 
@@ -64,34 +78,72 @@ impl Client {
             .into_iter()
             .filter_map(|(flag, is_set)| is_set.then_some(flag))
             .collect();
-        if flags.is_empty() { path.to_owned() } else { format!("{path}?{}", flags.join("&")) }
+        if flags.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{}", flags.join("&"))
+        }
     }
 
-    fn send(&self, method: Method, path: &str, body: Option<&Value>, tag: Option<&str>) -> anyhow::Result<Value> {
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        tag: Option<&str>,
+    ) -> anyhow::Result<Value> {
         let mut response = self.request(method, path, body, tag)?;
         let status = response.status();
-        let revision = response.headers().get("pointsman-revision").and_then(|number| number.to_str().ok()).map(str::to_owned);
+        let revision = response
+            .headers()
+            .get("pointsman-revision")
+            .and_then(|number| number.to_str().ok())
+            .map(str::to_owned);
         let text = response.body_mut().read_to_string()?;
-        let answer: Value = if text.is_empty() { json!({}) } else { serde_json::from_str(&text).unwrap_or(json!(text)) };
+        let answer: Value = if text.is_empty() {
+            json!({})
+        } else {
+            serde_json::from_str(&text).unwrap_or(json!(text))
+        };
         if !status.is_success() {
             bail!("{status}: {}", why(&answer));
         }
         Ok(match (answer, revision) {
-            (Value::Object(fields), Some(number)) if fields.is_empty() => json!({ "revision": number.parse::<u64>().ok() }),
+            (Value::Object(fields), Some(number)) if fields.is_empty() => {
+                json!({ "revision": number.parse::<u64>().ok() })
+            }
             (answer, _) => answer,
         })
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<&Value>, tag: Option<&str>) -> anyhow::Result<Response<Body>> {
-        let mut request = Request::builder().method(method).uri(format!("{}/v1/{path}", self.url));
-        let reason = self.reason.as_ref().map(|reason| ("pointsman-reason", reason.clone()));
-        let token = self.token.as_ref().map(|token| ("authorization", format!("Bearer {token}")));
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        tag: Option<&str>,
+    ) -> anyhow::Result<Response<Body>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}/v1/{path}", self.url));
+        let reason = self
+            .reason
+            .as_ref()
+            .map(|reason| ("pointsman-reason", reason.clone()));
+        let token = self
+            .token
+            .as_ref()
+            .map(|token| ("authorization", format!("Bearer {token}")));
         let tag = tag.map(|tag| ("if-match", tag.to_owned()));
         for (name, value) in [reason, token, tag].into_iter().flatten() {
             request = request.header(name, value);
         }
         let result = match body {
-            Some(body) => self.agent.run(request.header("content-type", "application/json").body(body.to_string())?),
+            Some(body) => self.agent.run(
+                request
+                    .header("content-type", "application/json")
+                    .body(body.to_string())?,
+            ),
             None => self.agent.run(request.body(())?),
         };
         result.with_context(|| format!("no answer from {}", self.url))
@@ -109,7 +161,12 @@ fn why(answer: &Value) -> String {
         (detail, "") => detail.to_owned(),
         (detail, code) => format!("{detail} ({code})"),
     };
-    for error in answer.get("errors").and_then(Value::as_array).into_iter().flatten() {
+    for error in answer
+        .get("errors")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         let text = |key: &str| error.get(key).and_then(Value::as_str).unwrap_or_default();
         why.push_str(&format!("\n  {} {}", text("pointer"), text("message")));
     }
@@ -119,5 +176,14 @@ fn why(answer: &Value) -> String {
 /// One segment of a path.
 pub(super) fn escape(segment: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:[]".contains(&byte);
-    segment.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    segment
+        .bytes()
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }

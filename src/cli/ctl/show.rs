@@ -2,12 +2,32 @@ use serde_json::Value;
 
 /// The live picture as a table.
 pub(super) fn status(answer: &Value) {
-    println!("node {}  revision {}  {}", text(answer, "node"), text(answer, "revision"), text(answer, "file"));
-    let mut rows = vec![row(["UPSTREAM", "SERVER", "STATE", "ADMIN", "HEALTH", "WEIGHT", "IN FLIGHT", "REQUESTS", "FAILURES", "WHY"])];
+    println!(
+        "node {}  revision {}  {}",
+        text(answer, "node"),
+        text(answer, "revision"),
+        text(answer, "file")
+    );
+    let mut rows = vec![row([
+        "UPSTREAM",
+        "SERVER",
+        "STATE",
+        "ADMIN",
+        "HEALTH",
+        "WEIGHT",
+        "IN FLIGHT",
+        "REQUESTS",
+        "FAILURES",
+        "WHY",
+    ])];
     for upstream in list(answer, "upstreams") {
         for server in list(upstream, "servers") {
             let live = server.get("status").unwrap_or(&Value::Null);
-            let weight = if is_backup(server) { format!("{} (backup)", text(server, "weight")) } else { text(server, "weight") };
+            let weight = if is_backup(server) {
+                format!("{} (backup)", text(server, "weight"))
+            } else {
+                text(server, "weight")
+            };
             rows.push(vec![
                 text(upstream, "name"),
                 text(server, "address"),
@@ -27,17 +47,35 @@ pub(super) fn status(answer: &Value) {
 
 /// The history as a table, the newest first.
 pub(super) fn history(answer: &Value) {
-    let mut rows = vec![row(["REVISION", "TIME", "AUTHOR", "SOURCE", "REASON", "CHANGES"])];
-    let revisions = answer.as_array().map_or_else(|| list(answer, "revisions"), |list| list.iter().collect());
+    let mut rows = vec![row([
+        "REVISION", "TIME", "AUTHOR", "SOURCE", "REASON", "CHANGES",
+    ])];
+    let revisions = answer
+        .as_array()
+        .map_or_else(|| list(answer, "revisions"), |list| list.iter().collect());
     for revision in revisions {
-        let paths: Vec<String> = list(revision, "diff").into_iter().map(|entry| text(entry, "path")).collect();
+        let paths: Vec<String> = list(revision, "diff")
+            .into_iter()
+            .map(|entry| text(entry, "path"))
+            .collect();
         let more = paths.len().saturating_sub(MOST_PATHS);
-        let mut changes = paths.into_iter().take(MOST_PATHS).collect::<Vec<_>>().join(" ");
+        let mut changes = paths
+            .into_iter()
+            .take(MOST_PATHS)
+            .collect::<Vec<_>>()
+            .join(" ");
         if more > 0 {
             changes.push_str(&format!(" and {more} more"));
         }
         let cell = |key| text(revision, key);
-        rows.push(vec![cell("number"), cell("time"), cell("author"), cell("source"), cell("reason"), changes]);
+        rows.push(vec![
+            cell("number"),
+            cell("time"),
+            cell("author"),
+            cell("source"),
+            cell("reason"),
+            changes,
+        ]);
     }
     table(&rows);
 }
@@ -48,12 +86,21 @@ const MOST_PATHS: usize = 3;
 pub(super) fn change(answer: &Value) {
     for entry in list(answer, "diff") {
         let side = |key| entry.get(key).unwrap_or(&Value::Null).to_string();
-        println!("{}: {} -> {}", text(entry, "path"), side("before"), side("after"));
+        println!(
+            "{}: {} -> {}",
+            text(entry, "path"),
+            side("before"),
+            side("after")
+        );
     }
-    for warning in list(answer, "warnings").into_iter().chain(list(answer, "rails")) {
+    for warning in list(answer, "warnings")
+        .into_iter()
+        .chain(list(answer, "rails"))
+    {
         println!("warning: {}", plain(warning));
     }
-    let is_preview = answer.get("diff").is_some() && answer.get("revision").is_none_or(Value::is_null);
+    let is_preview =
+        answer.get("diff").is_some() && answer.get("revision").is_none_or(Value::is_null);
     match (is_preview, list(answer, "diff").is_empty()) {
         (true, true) => println!("nothing would change"),
         (true, false) => println!("(dry run: nothing was changed)"),
@@ -68,16 +115,29 @@ fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
 /// Columns as wide as their widest cell; the last one as it comes.
 fn table(rows: &[Vec<String>]) {
     let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
     let widths: Vec<usize> = (0..columns).filter_map(width).collect();
     for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
         println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
-    value.get(key).and_then(Value::as_array).into_iter().flatten().collect()
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn text(value: &Value, key: &str) -> String {
@@ -93,5 +153,8 @@ fn plain(value: &Value) -> String {
 }
 
 fn is_backup(server: &Value) -> bool {
-    server.get("backup").and_then(Value::as_bool).unwrap_or(false)
+    server
+        .get("backup")
+        .and_then(Value::as_bool)
+        .unwrap_or(false)
 }

@@ -1,0 +1,150 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::Error;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::groups::Watch;
+use super::probe::Aim;
+use super::{HealthChecker, ProbeEnd};
+use crate::domain::server::{Health, LastCheck, ServerState};
+use crate::domain::streak::Streak;
+use crate::spec::{Address, Name};
+
+/// The probes of one server, one after the other.
+pub(super) struct Schedule {
+    pub(super) checker: Arc<HealthChecker>,
+    pub(super) watch: Watch,
+    pub(super) upstream: Name,
+    pub(super) address: Address,
+    pub(super) state: Arc<ServerState>,
+}
+
+/// What one probe came to.
+struct Outcome {
+    end: ProbeEnd,
+    detail: String,
+    took: Duration,
+    /// False when this process was late itself: a probe that timed out then says little.
+    counts: bool,
+}
+
+impl Schedule {
+    /// Probes until it is dropped: first at a random point of the first interval, so that servers
+    /// that came together are not probed together; then an interval, give or take 10 %, after the
+    /// start of the probe before.
+    pub(super) async fn run(self) {
+        let aim = match Aim::new(&self.address, self.watch.check.port) {
+            Ok(aim) => aim,
+            Err(error) => {
+                log::error!(
+                    "server {} of {} cannot be probed: {error}",
+                    self.address,
+                    self.upstream
+                );
+                return;
+            }
+        };
+        let check = &self.watch.check;
+        let mut streak = Streak::new(check.fall, check.rise);
+        let mut due = Instant::now() + check.interval.mul_f64((self.checker.random)());
+        loop {
+            let late = wait_until(due).await;
+            // The group's permit first: servers of a group that waits for itself must not hold the
+            // permits that other groups could use.
+            let permits = (
+                self.watch.permits.acquire().await,
+                self.checker.permits.acquire().await,
+            );
+            due = Instant::now() + self.jittered_interval();
+            let outcome = self.probe(&aim, late).await;
+            drop(permits);
+            self.record(&mut streak, outcome);
+        }
+    }
+
+    fn jittered_interval(&self) -> Duration {
+        let jitter = (self.checker.random)() * 2.0 - 1.0;
+        self.watch.check.interval.mul_f64(1.0 + JITTER * jitter)
+    }
+
+    async fn probe(&self, aim: &Aim, late: Duration) -> Outcome {
+        let deadline = self.watch.check.timeout;
+        let started = Instant::now();
+        let answer = timeout(deadline, self.watch.probe.check(aim.target())).await;
+        let took = started.elapsed();
+        let (end, detail) = match answer {
+            Ok(Ok(())) => (ProbeEnd::Pass, aim.seen()),
+            Ok(Err(error)) => (ProbeEnd::Fail, reason(&error)),
+            Err(_) => (ProbeEnd::Timeout, format!("timeout after {deadline:?}")),
+        };
+        let late = late + took.saturating_sub(deadline);
+        let counts = end != ProbeEnd::Timeout || late <= self.watch.check.interval / 2;
+        Outcome {
+            end,
+            detail,
+            took,
+            counts,
+        }
+    }
+
+    fn record(&self, streak: &mut Streak, outcome: Outcome) {
+        let now = (self.checker.clock)();
+        let passed = outcome.end == ProbeEnd::Pass;
+        self.state.set_last_check(LastCheck {
+            at: now,
+            ok: passed,
+            duration_ms: u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX),
+            detail: outcome.detail.clone(),
+        });
+        self.checker.observer.probed(outcome.end);
+        if outcome.counts
+            && let Some(health) = streak.record(passed)
+            && self.state.set_health(health, now)
+        {
+            self.announce(health, &outcome.detail);
+        }
+    }
+
+    fn announce(&self, health: Health, detail: &str) {
+        let check = &self.watch.check;
+        let (level, count, noun) = match health {
+            Health::Down => (log::Level::Warn, check.fall.max(1), "failure"),
+            _ => (log::Level::Info, check.rise.max(1), "pass"),
+        };
+        let reason = format!("{}, last: {detail}", counted(count, noun));
+        let (upstream, address) = (&self.upstream, &self.address);
+        log::log!(
+            level,
+            "server {address} of {upstream} is {}: {reason}",
+            health.as_str()
+        );
+        self.checker
+            .observer
+            .verdict(upstream, address, health, &reason);
+    }
+}
+
+/// An interval varies by so much of itself, both ways.
+const JITTER: f64 = 0.1;
+
+/// Waits, and answers how much too late the timer fired: how busy this process is. A moment already
+/// past when the wait begins is the probe's doing (it took longer than an interval), not a delay.
+async fn wait_until(due: Instant) -> Duration {
+    let due = due.max(Instant::now());
+    sleep_until(due).await;
+    due.elapsed()
+}
+
+fn reason(error: &Error) -> String {
+    let explained = error.context.as_ref().map(|context| context.as_str());
+    explained.unwrap_or(error.reason_str()).to_owned()
+}
+
+fn counted(count: u32, noun: &str) -> String {
+    match (count, noun) {
+        (1, _) => format!("1 {noun}"),
+        (_, "pass") => format!("{count} passes"),
+        _ => format!("{count} {noun}s"),
+    }
+}
