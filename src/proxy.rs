@@ -155,7 +155,7 @@ impl ProxyHttp for Proxy {
     fn fail_to_connect(
         &self,
         session: &mut Session,
-        _peer: &HttpPeer,
+        _to: &HttpPeer,
         ctx: &mut RequestCtx,
         error: Box<Error>,
     ) -> Box<Error> {
@@ -164,7 +164,7 @@ impl ProxyHttp for Proxy {
 
     fn error_while_proxy(
         &self,
-        _peer: &HttpPeer,
+        _to: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
         ctx: &mut RequestCtx,

@@ -284,7 +284,7 @@ f:1:16: a name consists of letters, digits, `.`, `_`, `:` and `-`; `${1}` has '$
 }
 
 #[test]
-fn the_control_endpoint_is_off_loopback_only_when_protected() {
+fn control_is_off_loopback_only_when_protected() {
     let at =
         |address: &str, more: &str| errors(&format!("control: {{address: '{address}'{more}}}"));
     let token = format!(

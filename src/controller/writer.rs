@@ -166,7 +166,7 @@ impl Writer {
         if !is_due || self.is_saving.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (store, base, history) = (self.store.clone(), self.base.clone(), self.history.clone());
+        let (store, base, history) = (self.store.clone(), self.base.clone(), self.history);
         let is_saving = self.is_saving.clone();
         let save = move || {
             let snapshot = &base.snapshot;

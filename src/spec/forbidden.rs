@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_and_the_own_control_endpoint_are_no_servers() {
+    fn metadata_services_and_control_itself_are_no_servers() {
         let forbidden = ForbiddenAddresses {
             control: Some("127.0.0.1:9900".parse().unwrap()),
             ..Default::default()
