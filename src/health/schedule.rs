@@ -107,21 +107,19 @@ impl Schedule {
     }
 
     fn announce(&self, health: Health, detail: &str) {
-        let check = &self.watch.check;
-        let (level, count, noun) = match health {
-            Health::Down => (log::Level::Warn, check.fall.max(1), "failure"),
-            _ => (log::Level::Info, check.rise.max(1), "pass"),
-        };
-        let reason = format!("{}, last: {detail}", counted(count, noun));
         let (upstream, address) = (&self.upstream, &self.address);
-        log::log!(
-            level,
-            "server {address} of {upstream} is {}: {reason}",
-            health.as_str()
-        );
-        self.checker
-            .observer
-            .verdict(upstream, address, health, &reason);
+        let check = &self.watch.check;
+        let reason = if health == Health::Down {
+            let reason = format!("{}, last: {detail}", counted(check.fall, "failure", "s"));
+            log::warn!("server {address} of {upstream} is down: {reason}");
+            reason
+        } else {
+            let reason = format!("{}, last: {detail}", counted(check.rise, "pass", "es"));
+            log::info!("server {address} of {upstream} is up: {reason}");
+            reason
+        };
+        let observer = &self.checker.observer;
+        observer.verdict(upstream, address, health, &reason);
     }
 }
 
@@ -141,10 +139,10 @@ fn reason(error: &Error) -> String {
     explained.unwrap_or(error.reason_str()).to_owned()
 }
 
-fn counted(count: u32, noun: &str) -> String {
-    match (count, noun) {
-        (1, _) => format!("1 {noun}"),
-        (_, "pass") => format!("{count} passes"),
-        _ => format!("{count} {noun}s"),
+/// A streak needs at least one result, also when 0 were asked for.
+fn counted(count: u32, noun: &str, plural: &str) -> String {
+    match count {
+        0 | 1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}{plural}"),
     }
 }

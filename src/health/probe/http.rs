@@ -53,7 +53,7 @@ fn request(target: &SocketAddr, path: &str, host: Option<&str>) -> Result<Reques
 
 fn failure(error: &Error) -> Failure {
     let cause = || match &error.cause {
-        Some(cause) => cause.to_string(),
+        Some(_) => error.root_cause().to_string(),
         None => error.reason_str().to_owned(),
     };
     match error.etype() {
