@@ -180,6 +180,7 @@ fn giving_up_is_refused_outside_tests_only() {
         "#[cfg(test)] mod tests { fn f() { a.unwrap(); } }",
     );
     passes(rule, "src/proxy/tests.rs", "fn f() { a.unwrap(); }");
+    passes(rule, "src/proxy/tests/world.rs", "fn f() { a.unwrap(); }");
 }
 
 #[test]

@@ -47,7 +47,8 @@ impl Source {
         let stream = TokenStream::from_str(text).unwrap_or_else(|error| panic!("{path}: {error}"));
         let mut tokens = Vec::new();
         flatten(stream, &mut tokens);
-        let test = path.ends_with("/tests.rs") || !path.starts_with("src/");
+        let test =
+            path.ends_with("/tests.rs") || path.contains("/tests/") || !path.starts_with("src/");
         tokens.iter_mut().for_each(|token| token.test = test);
         mark_test_items(&mut tokens);
         Self {
