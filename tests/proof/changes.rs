@@ -1,0 +1,135 @@
+//! Requests under a storm of changes.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::size;
+use super::support::{Client, Control, Edge, Ledger, Origin};
+
+/// What the writer's thread knows must be true after each 200.
+struct Expected<'a> {
+    origins: &'a [Origin],
+    /// Which of the first four take part in `web`: in it, and not down.
+    serving: [bool; 4],
+    is_switched: bool,
+}
+
+impl Expected<'_> {
+    /// `spare` has the last two origins, `web` the first four.
+    fn allows(&self, body: &str) -> bool {
+        let of = |range: std::ops::Range<usize>| {
+            let names = range.filter(|&at| at >= 4 || self.serving[at]);
+            names.map(|at| self.origins[at].name()).collect::<Vec<_>>()
+        };
+        let names = if self.is_switched { of(4..6) } else { of(0..4) };
+        names.iter().any(|name| body.contains(name))
+    }
+}
+
+#[test]
+fn no_request_fails_and_none_goes_by_the_old_rule_while_the_state_changes() {
+    let (requests, changes) = (size(4_000, 200_000), size(100, 1_000));
+    let origins = Origin::many(6);
+    origins.iter().for_each(Origin::keep_only_nonces);
+    let edge = Edge::builder()
+        .upstream("web", &origins[..4])
+        .upstream("spare", &origins[4..])
+        .route("*", "web")
+        .start();
+    let ledger = Ledger::new();
+    let began = Instant::now();
+    let checked = thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| keep_asking(&edge, &ledger, requests / CLIENTS));
+        }
+        let checked = scope.spawn(|| change_all(&edge, &ledger, &origins, changes));
+        checked.join().unwrap()
+    });
+    let tally = ledger.settle(&origins);
+    println!(
+        "{changes} changes in {:?}: {checked} requests checked against the rule of the last 200; {tally}",
+        began.elapsed()
+    );
+    assert!(tally.sent >= requests);
+    tally.assert_flawless();
+}
+
+const CLIENTS: usize = 4;
+
+fn keep_asking(edge: &Edge, ledger: &Ledger, count: usize) {
+    let mut client = edge.client();
+    for _ in 0..count {
+        let answer = ledger.record(|nonce| client.try_get("/", &[("X-Nonce", nonce)]));
+        let keep = answer.is_ok_and(|answer| {
+            answer.header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close"))
+        });
+        if !keep {
+            client = edge.client();
+        }
+    }
+}
+
+/// Makes the changes; after each, requests that begin now must go by it.
+fn change_all(edge: &Edge, ledger: &Ledger, origins: &[Origin], changes: usize) -> usize {
+    let control = edge.control();
+    let mut client = edge.client();
+    let mut expected = Expected { origins, serving: [true; 4], is_switched: false };
+    let mut checked = 0;
+    for number in 0..changes {
+        change(&control, &mut expected, number);
+        for _ in 0..3 {
+            let answer = ledger.record(|nonce| client.try_get("/", &[("X-Nonce", nonce)])).unwrap();
+            assert!(
+                expected.allows(&answer.text()),
+                "after change {number}: {} although {:?}, switched: {}",
+                answer.text(),
+                expected.serving,
+                expected.is_switched
+            );
+            checked += 1;
+        }
+        if size(0, 1) == 1 {
+            // Spread over the whole load: about 1,000 changes in 60 s.
+            pause(Duration::from_millis(40), &mut client, ledger);
+        }
+    }
+    checked
+}
+
+/// Lets time pass by asking on, so that nothing here sleeps.
+fn pause(time: Duration, client: &mut Client, ledger: &Ledger) {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        let _ = ledger.record(|nonce| client.try_get("/", &[("X-Nonce", nonce)]));
+    }
+}
+
+/// One of the six kinds in turn; the first origin always stays, so that no rail stands in the way.
+fn change(control: &Control, expected: &mut Expected<'_>, number: usize) {
+    let at = 1 + (number / 6) % 3;
+    let address = expected.origins[at].address().to_string();
+    let servers = "/v1/upstreams/web/servers";
+    let answer = match number % 6 {
+        0 => control.act(&format!("{servers}/{address}/down")),
+        1 => control.act(&format!("{servers}/{address}/up")),
+        2 => control.delete(&format!("{servers}/{address}")),
+        3 => control.post(servers, &json!({ "address": address })),
+        4 => control.patch(&format!("{servers}/{address}"), &json!({ "weight": 1 + (number / 6) % 5 })),
+        _ => {
+            expected.is_switched = !expected.is_switched;
+            let to = if expected.is_switched { "spare" } else { "web" };
+            control.post("/v1/hosts/switched.example/switch", &json!({ "to": "web" }));
+            let route = control.get("/v1/routes");
+            let id = route.json["routes"].as_array().or(route.json.as_array()).unwrap()[0]["id"].clone();
+            control.post(&format!("/v1/routes/{}/switch", id.as_str().unwrap()), &json!({ "to": to }))
+        }
+    };
+    assert!((200..300).contains(&answer.status), "change {number}: {} {}", answer.status, answer.text);
+    match number % 6 {
+        0 | 2 => expected.serving[at] = false,
+        1 | 3 => expected.serving[at] = true,
+        _ => {}
+    }
+}

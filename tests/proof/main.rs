@@ -1,0 +1,19 @@
+//! The claims that take time to prove: small here, at full size by `make proof`.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod changes;
+mod durability;
+mod start;
+
+use std::env;
+
+/// The full size under `make proof`, the small one otherwise.
+fn size(small: usize, full: usize) -> usize {
+    if env::var_os("POINTSMAN_PROOF").is_some() {
+        full
+    } else {
+        small
+    }
+}
