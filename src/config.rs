@@ -1,6 +1,6 @@
 //! The configuration file: as written (`file`), as read (`reader`), as used ([`Config`]).
 //!
-//! text -> [`tree`] (YAML nodes that know their place) -> environment -> sections -> rules -> [`Config`].
+//! text -> `tree` (YAML nodes that know their place) -> environment -> sections -> rules -> [`Config`].
 //! Whatever is wrong is told with `FILE:LINE:COLUMN`.
 
 mod env;

@@ -15,7 +15,11 @@ pub(super) fn expand(
                 // A host called 12345 is still a text.
                 *plain = false;
             }
-            Err(message) => reader.note(node.at, message),
+            Err(message) => {
+                // Told once: whatever is read from here does not fit either.
+                node.pruned = true;
+                reader.note_hole(node.at, message);
+            }
         },
         Content::Scalar { .. } => {}
         Content::List(items) => items

@@ -1,26 +1,24 @@
 //! The file as written: one type for each section, everything optional.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+mod control;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use log::LevelFilter;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer};
 
 use super::reader::Reader;
-use super::settings::{
-    ControlSettings, ControlTls, LimitSettings, ListenerSettings, Role, ServerSettings,
-    StateSettings, Token,
-};
+use super::settings::{LimitSettings, ListenerSettings, ServerSettings, StateSettings};
 use super::tree::{Content, Entry, Node};
-use super::values::{
-    ByteSize, FormatText, ListenAddress, LogText, NamePattern, Network, StoreText,
-};
+use super::values::{ByteSize, FormatText, ListenAddress, LogText, Network, StoreText};
 use super::{Config, seed};
 use crate::ports::access_log::{AccessLogSettings, LogTarget};
 use crate::spec::{Name, Span, Spec, explain};
 use crate::store::{History, StoreSettings};
+use control::ControlFile;
 
 /// The file, section by section.
 #[derive(Debug, Default)]
@@ -85,14 +83,8 @@ impl ConfigFile {
             listeners: listeners.into_iter().map(ListenerFile::settle).collect(),
             control: self.control.settle(),
             state: self.state.settle(),
-            access_log: AccessLogSettings {
-                target: self
-                    .access_log
-                    .path
-                    .map_or(LogTarget::Stdout, |path| path.0),
-                format: self.access_log.format.into(),
-            },
-            log_level: self.log.level.map_or(LevelFilter::Info, LevelFile::filter),
+            access_log: self.access_log.settle(),
+            log_level: self.log.level,
             seed: self.seed,
         }
     }
@@ -245,85 +237,6 @@ fn networks(written: Vec<Network>) -> Vec<IpNet> {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct ControlFile {
-    address: Option<ListenAddress>,
-    allow: Option<Vec<Network>>,
-    allow_link_local: Option<bool>,
-    hosts: Option<Vec<String>>,
-    tls: Option<ControlTls>,
-    tokens: Option<Vec<TokenFile>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenFile {
-    name: Name,
-    sha256: Sha256Text,
-    role: Role,
-    upstreams: Option<Vec<NamePattern>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct Sha256Text([u8; 32]);
-
-impl TryFrom<String> for Sha256Text {
-    type Error = &'static str;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let wrong =
-            "write the token's SHA-256 as 64 hexadecimal digits (printf %s TOKEN | sha256sum)";
-        let mut sum = [0; 32];
-        let digits = text.as_bytes();
-        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(wrong);
-        }
-        for (byte, pair) in sum.iter_mut().zip(digits.chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| wrong)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong)?;
-        }
-        Ok(Self(sum))
-    }
-}
-
-impl ControlFile {
-    fn settle(self) -> ControlSettings {
-        let loopback = || {
-            vec![
-                IpAddr::from(Ipv4Addr::LOCALHOST),
-                Ipv6Addr::LOCALHOST.into(),
-            ]
-        };
-        let hosts = self.hosts.unwrap_or_default();
-        let tokens = self.tokens.unwrap_or_default();
-        ControlSettings {
-            address: self.address.unwrap_or_else(|| {
-                ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)))
-            }),
-            allow: self.allow.map_or_else(
-                || loopback().into_iter().map(IpNet::from).collect(),
-                networks,
-            ),
-            allow_link_local: self.allow_link_local.unwrap_or(false),
-            hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
-            tls: self.tls,
-            tokens: tokens.into_iter().map(TokenFile::settle).collect(),
-        }
-    }
-}
-
-impl TokenFile {
-    fn settle(self) -> Token {
-        Token {
-            name: self.name.to_string(),
-            sha256: self.sha256.0,
-            role: self.role,
-            upstreams: self.upstreams.unwrap_or_else(|| vec![NamePattern::any()]),
-        }
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
 struct StateFile {
     store: Option<StoreText>,
     history: HistoryFile,
@@ -360,32 +273,33 @@ struct AccessLogFile {
     format: FormatText,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LogFile {
-    level: Option<LevelFile>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum LevelFile {
-    Off,
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl LevelFile {
-    fn filter(self) -> LevelFilter {
-        match self {
-            Self::Off => LevelFilter::Off,
-            Self::Error => LevelFilter::Error,
-            Self::Warn => LevelFilter::Warn,
-            Self::Info => LevelFilter::Info,
-            Self::Debug => LevelFilter::Debug,
-            Self::Trace => LevelFilter::Trace,
+impl AccessLogFile {
+    fn settle(self) -> AccessLogSettings {
+        AccessLogSettings {
+            target: self.path.map_or(LogTarget::Stdout, |path| path.0),
+            format: self.format.into(),
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LogFile {
+    #[serde(deserialize_with = "level")]
+    level: LevelFilter,
+}
+
+impl Default for LogFile {
+    fn default() -> Self {
+        let level = LevelFilter::Info;
+        Self { level }
+    }
+}
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LevelFilter, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let unknown = |_| de::Error::unknown_variant(&text, &LEVELS);
+    text.parse().map_err(unknown)
 }

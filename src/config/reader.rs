@@ -20,8 +20,10 @@ const MOST_PROBLEMS: usize = 100;
 impl Reader {
     /// Adds a problem.
     pub(super) fn note(&mut self, at: Mark, message: impl Into<String>) {
-        let message = message.into();
-        self.problems.push(Problem { at, message });
+        if self.problems.len() < MOST_PROBLEMS {
+            let message = message.into();
+            self.problems.push(Problem { at, message });
+        }
     }
 
     /// Adds a problem that leaves a hole in what is read.
@@ -33,11 +35,17 @@ impl Reader {
     /// Whether this is a mapping; else that is noted. serde would take a list for the values of a
     /// mapping, in the order of its fields.
     pub(super) fn is_map(&mut self, node: &Node, name: &str) -> bool {
-        let is_map = matches!(node.content, Content::Map(_));
-        if !is_map {
-            self.note_hole(node.at, format!("`{name}` is a mapping: a key a line"));
-        }
-        is_map
+        let found = match &node.content {
+            Content::Map(_) => return true,
+            Content::List(_) => "a list",
+            Content::Scalar { .. } if node.is_null() => "nothing",
+            Content::Scalar { .. } => "a single value",
+        };
+        self.note_hole(
+            node.at,
+            format!("`{name}` is a mapping of keys to values, not {found}"),
+        );
+        false
     }
 
     /// Whether a piece is missing because it could not be read.
@@ -92,9 +100,15 @@ impl Reader {
         }
         let unknown_key = message.starts_with("unknown field");
         match remove(root, path) {
-            Some(place) => {
-                self.note(if unknown_key { place.key } else { place.value }, text);
-                self.incomplete |= !unknown_key;
+            Some(removed) if unknown_key => {
+                self.note(removed.key, text);
+                true
+            }
+            Some(removed) => {
+                self.incomplete = true;
+                if !removed.is_noted {
+                    self.note(removed.value, text);
+                }
                 true
             }
             None => {
@@ -108,6 +122,8 @@ impl Reader {
 struct Removed {
     key: Mark,
     value: Mark,
+    /// Whether it has a problem already.
+    is_noted: bool,
 }
 
 fn find<'a>(node: &'a Node, path: &[String]) -> Option<&'a Node> {
@@ -137,10 +153,9 @@ fn remove(node: &mut Node, path: &[String]) -> Option<Removed> {
             if !last {
                 return remove(item, rest);
             }
-            let value = item.at;
-            items.remove(index);
+            let item = items.remove(index);
             node.pruned = true;
-            Some(Removed { key: value, value })
+            Some(removed(item.at, &item))
         }
         Content::Map(entries) => {
             let index = entries.iter().position(|entry| entry.key == *step)?;
@@ -148,11 +163,19 @@ fn remove(node: &mut Node, path: &[String]) -> Option<Removed> {
             if !last {
                 return remove(&mut entry.value, rest);
             }
-            let (key, value) = (entry.at, entry.value.at);
-            entries.remove(index);
+            let entry = entries.remove(index);
             node.pruned = true;
-            Some(Removed { key, value })
+            Some(removed(entry.at, &entry.value))
         }
+    }
+}
+
+fn removed(key: Mark, value: &Node) -> Removed {
+    let is_noted = value.pruned && matches!(value.content, Content::Scalar { .. });
+    Removed {
+        key,
+        value: value.at,
+        is_noted,
     }
 }
 

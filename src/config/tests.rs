@@ -129,8 +129,8 @@ f:2:10: unknown key `nod`; did you mean `node`?
 f:2:27: write `auto` or a number of threads
 f:4:5: unknown key `addres`; did you mean `address`?
 f:5:14: `0.0.0.0:99999`: a port to listen on is a number from 1 to 65535
-f:6:28: expected a string, not integer `5`
-f:9:24: expected a string, not integer `2`
+f:6:28: expected a length of time with its unit, such as `2s`, not integer `5`
+f:9:24: expected a length of time with its unit, such as `2s`, not integer `2`
 f:9:27: unknown key `tipe`; did you mean `type`?
 f:9:50: `99` is not a status from 100 to 599 or a range such as "200-299"
 f:9:54: `x` is not a status from 100 to 599 or a range such as "200-299"
@@ -139,7 +139,6 @@ f:12:10: unknown key `adress`; did you mean `address`?
 f:13:9: `address` is missing
 f:14:3: a name consists of letters, digits, `.`, `_`, `:` and `-`; `a/b` has '/'
 f:16:15: unknown key `host`; did you mean `hosts`?
-f:17:10: `${NOWHERE}` is neither the name of an upstream nor an address (`${NOWHERE}` is not an address: write `ip:port`, `[v6]:port` or `unix:/path`)
 f:17:10: the environment has no `NOWHERE`; `${NOWHERE:-default}` gives a default
 "##);
     let text = "
@@ -164,11 +163,11 @@ fn a_wrong_type_is_told_with_the_right_one() {
     insta::assert_snapshot!(servers("10.0.0.1"), @r##"f:3:14: expected a list, not string "10.0.0.1""##);
     insta::assert_snapshot!(servers(""), @r##"no error"##);
     insta::assert_snapshot!(servers("[{address: 10.0.0.1, weight: heavy}]"), @r##"f:3:43: expected a whole number from 0 to 65535, not string "heavy""##);
-    insta::assert_snapshot!(errors("upstreams: [web]"), @r##"f:1:12: `upstreams` is a mapping: a key a line"##);
-    insta::assert_snapshot!(errors("upstreams: {web: [10.0.0.1]}"), @r##"f:1:18: `web` is a mapping: a key a line"##);
+    insta::assert_snapshot!(errors("upstreams: [web]"), @r##"f:1:12: `upstreams` is a mapping of keys to values, not a list"##);
+    insta::assert_snapshot!(errors("upstreams: {web: [10.0.0.1]}"), @r##"f:1:18: `web` is a mapping of keys to values, not a list"##);
     insta::assert_snapshot!(errors("upstreams: {web: {balance: 5, retry: {on: [502]}}}"), @r##"
-f:1:28: expected a Value::Tagged enum, not integer `5`
-f:1:44: expected a Value::Tagged enum, not integer `502`
+f:1:28: expected a string, not integer `5`
+f:1:44: expected a string, not integer `502`
 "##);
     insta::assert_snapshot!(errors("upstreams: {web: {health: }}"), @r##"f:1:19: write `health: {}` for checks with the defaults, or leave it out for none"##);
     insta::assert_snapshot!(errors("upstreams: {web: {health: {port: 70000}, changed_at: 5}}"), @r##"
@@ -238,7 +237,7 @@ f:11:101: `~x`: regular expressions are not supported yet
 
 #[test]
 fn a_bad_value_is_told_with_what_fits() {
-    insta::assert_snapshot!(errors("server: {shutdown_grace: 30}"), @r##"f:1:26: expected a string, not integer `30`"##);
+    insta::assert_snapshot!(errors("server: {shutdown_grace: 30}"), @r##"f:1:26: expected a length of time with its unit, such as `2s`, not integer `30`"##);
     insta::assert_snapshot!(errors("server: {shutdown_grace: 30 s}"), @r##"f:1:26: `30 s` is not a length of time: write a whole number with ms, s, m, h or d, at most 3650d"##);
     insta::assert_snapshot!(errors("server: {threads: 0, probe_concurrency: 0, node: a b}"), @r##"f:1:50: a name consists of letters, digits, `.`, `_`, `:` and `-`; `a b` has ' '"##);
     insta::assert_snapshot!(servers("[10.0.0.1:0, 10.0.0.1:70000, 10.0.0.300, '']"), @r##"
@@ -269,18 +268,9 @@ f:1:48: unknown value `root`; known here: read, operate, admin
 
 #[test]
 fn a_variable_that_is_not_set_needs_a_default() {
-    insta::assert_snapshot!(errors("server:\n  node: ${NODE}\n"), @r##"
-f:2:9: a name consists of letters, digits, `.`, `_`, `:` and `-`; `${NODE}` has '$'
-f:2:9: the environment has no `NODE`; `${NODE:-default}` gives a default
-"##);
-    insta::assert_snapshot!(errors("server: {node: '${NODE'}"), @r##"
-f:1:16: `${NODE` has no closing `}`
-f:1:16: a name consists of letters, digits, `.`, `_`, `:` and `-`; `${NODE` has '$'
-"##);
-    insta::assert_snapshot!(errors("server: {node: '${1}'}"), @r##"
-f:1:16: `${1}` names no variable: write `${NAME}` or `${NAME:-default}`
-f:1:16: a name consists of letters, digits, `.`, `_`, `:` and `-`; `${1}` has '$'
-"##);
+    insta::assert_snapshot!(errors("server:\n  node: ${NODE}\n"), @r##"f:2:9: the environment has no `NODE`; `${NODE:-default}` gives a default"##);
+    insta::assert_snapshot!(errors("server: {node: '${NODE'}"), @r##"f:1:16: `${NODE` has no closing `}`"##);
+    insta::assert_snapshot!(errors("server: {node: '${1}'}"), @r##"f:1:16: `${1}` names no variable: write `${NAME}` or `${NAME:-default}`"##);
 }
 
 #[test]
@@ -313,6 +303,15 @@ f:4:14: `127.0.0.1:80` is taken by another listener on `0.0.0.0:80`
 f:6:14: `127.0.0.1:9900` is taken by the control endpoint on `127.0.0.1:9900`
 f:7:35: no protocol: write `http/1.1`, `h2` or both
 "##);
+}
+
+#[test]
+fn the_first_hundred_problems_are_told() {
+    let text: String = (0..1000).map(|n| format!("key{n}: 1\n")).collect();
+    assert_eq!(read(&text).unwrap_err().problems().len(), 100);
+    let list: String = (0..1000).map(|n| format!("{n}, ")).collect();
+    let text = format!("upstreams: {{web: {{servers: [{list}]}}}}");
+    assert_eq!(read(&text).unwrap_err().problems().len(), 100);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use super::{Mark, Problem};
 pub(super) struct Node {
     pub(super) at: Mark,
     pub(super) content: Content,
-    /// Whether something below was taken out because it could not be read.
+    /// Whether something below was taken out because it could not be read, or the environment has
+    /// no value for it.
     pub(super) pruned: bool,
 }
 

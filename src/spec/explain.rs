@@ -104,7 +104,8 @@ fn wanted(expected: &str) -> &str {
         "u32" | "u64" | "usize" => "a whole number that is not negative",
         "a sequence" => "a list",
         "a map" => "a mapping",
-        "a Value::Tag enum" => "a string",
+        // serde_yaml's word for the name of a variant.
+        "a Value::Tagged enum" => "a string",
         _ if expected.starts_with("struct ") => "a mapping",
         _ => expected,
     }

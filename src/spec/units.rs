@@ -1,13 +1,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// A length of time written with its unit: `250ms`, `2s`, `1m`, `1h`, `7d`.
 ///
 /// Shown in the largest unit that loses nothing. The longest is 10 years, so that sums never overflow.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
 pub struct Span(Duration);
 
 /// Why a text is not a length of time.
@@ -55,6 +55,27 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 const LONGEST: u64 = 3650 * 86_400_000;
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Says what is expected where a number stands without its unit, the usual slip.
+struct Text;
+
+impl de::Visitor<'_> for Text {
+    type Value = Span;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a length of time with its unit, such as `2s`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+        Span::try_from(text.to_owned()).map_err(E::custom)
+    }
+}
 
 impl TryFrom<String> for Span {
     type Error = SpanError;

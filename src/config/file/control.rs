@@ -1,0 +1,90 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::super::settings::{ControlSettings, ControlTls, Role, Token};
+use super::super::values::{ListenAddress, NamePattern, Network};
+use super::networks;
+use crate::spec::Name;
+
+/// Section `control`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ControlFile {
+    address: Option<ListenAddress>,
+    allow: Option<Vec<Network>>,
+    allow_link_local: Option<bool>,
+    hosts: Option<Vec<String>>,
+    tls: Option<ControlTls>,
+    tokens: Option<Vec<TokenFile>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenFile {
+    name: Name,
+    sha256: Sha256Text,
+    role: Role,
+    upstreams: Option<Vec<NamePattern>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Sha256Text([u8; 32]);
+
+impl TryFrom<String> for Sha256Text {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let wrong =
+            "write the token's SHA-256 as 64 hexadecimal digits (printf %s TOKEN | sha256sum)";
+        let mut sum = [0; 32];
+        let digits = text.as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(wrong);
+        }
+        for (byte, pair) in sum.iter_mut().zip(digits.chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| wrong)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong)?;
+        }
+        Ok(Self(sum))
+    }
+}
+
+impl ControlFile {
+    /// With the default where the file says nothing.
+    pub(super) fn settle(self) -> ControlSettings {
+        let loopback = || {
+            vec![
+                IpAddr::from(Ipv4Addr::LOCALHOST),
+                Ipv6Addr::LOCALHOST.into(),
+            ]
+        };
+        let hosts = self.hosts.unwrap_or_default();
+        let tokens = self.tokens.unwrap_or_default();
+        ControlSettings {
+            address: self.address.unwrap_or_else(|| {
+                ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)))
+            }),
+            allow: self.allow.map_or_else(
+                || loopback().into_iter().map(IpNet::from).collect(),
+                networks,
+            ),
+            allow_link_local: self.allow_link_local.unwrap_or(false),
+            hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            tls: self.tls,
+            tokens: tokens.into_iter().map(TokenFile::settle).collect(),
+        }
+    }
+}
+
+impl TokenFile {
+    fn settle(self) -> Token {
+        Token {
+            name: self.name.to_string(),
+            sha256: self.sha256.0,
+            role: self.role,
+            upstreams: self.upstreams.unwrap_or_else(|| vec![NamePattern::any()]),
+        }
+    }
+}
