@@ -2,7 +2,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench release prepare
+.PHONY: help demo test check bench proof release prepare
 
 help: ## print this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -20,6 +20,13 @@ check: prepare ## format and lints, warnings as errors
 
 bench: prepare ## run the benchmarks
 	$(CARGO) bench --locked
+
+proof: prepare ## the claims that take long, at full size: about half an hour
+	@scripts/install.sh nginx=nginx-light wrk=wrk curl=curl python3=python3
+	$(CARGO) build --locked --release
+	POINTSMAN_PROOF=1 $(CARGO) test --locked --release --test proof -- --nocapture --test-threads 1
+	proof/real_parts.py --seconds 600
+	@if [ -x proof/health_load.py ]; then proof/health_load.py; fi
 
 release: prepare ## the fastest binary, at target/dist/pointsman (compiles slowly)
 	$(CARGO) build --locked --profile dist --bin pointsman

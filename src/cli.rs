@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::ConfigErrors;
+
 /// An edge proxy and load balancer whose upstreams change while it runs.
 #[derive(Parser)]
 #[command(version, about, propagate_version = true)]
@@ -41,7 +43,11 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("pointsman: {error:#}");
+            match error.downcast_ref::<ConfigErrors>() {
+                // Each line begins with its place, as compilers do it.
+                Some(problems) => eprintln!("{problems}"),
+                None => eprintln!("pointsman: {error:#}"),
+            }
             ExitCode::FAILURE
         }
     }

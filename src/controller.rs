@@ -1,7 +1,7 @@
 //! The single writer. Every change, whoever asks for it, goes one way:
 //! plan -> rails -> store -> publish -> announce.
 //!
-//! One thread of its own owns the [`Publisher`] and talks to the store, so that a slow disk holds up
+//! One thread of its own owns the `Publisher` and talks to the store, so that a slow disk holds up
 //! changes and nothing else. Changes that arrive while it works are planned one after the other and
 //! stored together: one write to the disk for all of them.
 
@@ -43,7 +43,7 @@ impl Controller {
     /// Submits changes as one transaction. When this answers [`Outcome`] the change is stored, and
     /// every request that is routed from now on sees it.
     ///
-    /// Answers within [`PATIENCE`], also when the store hangs.
+    /// Answers within 2 s, also when the store hangs.
     pub async fn submit(&self, submission: Submission) -> Result<Outcome, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.jobs

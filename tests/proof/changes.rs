@@ -63,7 +63,9 @@ fn keep_asking(edge: &Edge, ledger: &Ledger, count: usize) {
     for _ in 0..count {
         let answer = ledger.record(|nonce| client.try_get("/", &[("X-Nonce", nonce)]));
         let keep = answer.is_ok_and(|answer| {
-            answer.header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close"))
+            answer
+                .header("connection")
+                .is_none_or(|value| !value.eq_ignore_ascii_case("close"))
         });
         if !keep {
             client = edge.client();
@@ -75,12 +77,18 @@ fn keep_asking(edge: &Edge, ledger: &Ledger, count: usize) {
 fn change_all(edge: &Edge, ledger: &Ledger, origins: &[Origin], changes: usize) -> usize {
     let control = edge.control();
     let mut client = edge.client();
-    let mut expected = Expected { origins, serving: [true; 4], is_switched: false };
+    let mut expected = Expected {
+        origins,
+        serving: [true; 4],
+        is_switched: false,
+    };
     let mut checked = 0;
     for number in 0..changes {
         change(&control, &mut expected, number);
         for _ in 0..3 {
-            let answer = ledger.record(|nonce| client.try_get("/", &[("X-Nonce", nonce)])).unwrap();
+            let answer = ledger
+                .record(|nonce| client.try_get("/", &[("X-Nonce", nonce)]))
+                .unwrap();
             assert!(
                 expected.allows(&answer.text()),
                 "after change {number}: {} although {:?}, switched: {}",
@@ -116,17 +124,32 @@ fn change(control: &Control, expected: &mut Expected<'_>, number: usize) {
         1 => control.act(&format!("{servers}/{address}/up")),
         2 => control.delete(&format!("{servers}/{address}")),
         3 => control.post(servers, &json!({ "address": address })),
-        4 => control.patch(&format!("{servers}/{address}"), &json!({ "weight": 1 + (number / 6) % 5 })),
+        4 => control.patch(
+            &format!("{servers}/{address}"),
+            &json!({ "weight": 1 + (number / 6) % 5 }),
+        ),
         _ => {
             expected.is_switched = !expected.is_switched;
             let to = if expected.is_switched { "spare" } else { "web" };
             control.post("/v1/hosts/switched.example/switch", &json!({ "to": "web" }));
             let route = control.get("/v1/routes");
-            let id = route.json["routes"].as_array().or(route.json.as_array()).unwrap()[0]["id"].clone();
-            control.post(&format!("/v1/routes/{}/switch", id.as_str().unwrap()), &json!({ "to": to }))
+            let id = route.json["routes"]
+                .as_array()
+                .or(route.json.as_array())
+                .unwrap()[0]["id"]
+                .clone();
+            control.post(
+                &format!("/v1/routes/{}/switch", id.as_str().unwrap()),
+                &json!({ "to": to }),
+            )
         }
     };
-    assert!((200..300).contains(&answer.status), "change {number}: {} {}", answer.status, answer.text);
+    assert!(
+        (200..300).contains(&answer.status),
+        "change {number}: {} {}",
+        answer.status,
+        answer.text
+    );
     match number % 6 {
         0 | 2 => expected.serving[at] = false,
         1 | 3 => expected.serving[at] = true,

@@ -21,7 +21,9 @@ struct Written {
 fn every_acknowledged_change_outlives_kill_9() {
     let kills = size(10, 2_000);
     let origins = Origin::many(1);
-    let names: Vec<String> = (0..WRITERS).map(|writer| format!("group-{writer}")).collect();
+    let names: Vec<String> = (0..WRITERS)
+        .map(|writer| format!("group-{writer}"))
+        .collect();
     let mut builder = Edge::builder().upstream("web", &origins).route("*", "web");
     for name in &names {
         builder = builder.upstream(name, &origins);
@@ -36,18 +38,33 @@ fn every_acknowledged_change_outlives_kill_9() {
         edge.start_again();
         settle(&edge, &names, &written);
     }
-    println!("{kills} kills during {acknowledged} acknowledged changes by {WRITERS} writers: 0 lost, every start succeeded");
-    assert!(acknowledged > kills as u64, "the kills came before the changes");
+    println!(
+        "{kills} kills during {acknowledged} acknowledged changes by {WRITERS} writers: 0 lost, every start succeeded"
+    );
+    assert!(
+        acknowledged > kills as u64,
+        "the kills came before the changes"
+    );
 }
 
 const WRITERS: usize = 8;
 
 fn total(written: &Mutex<[Written; WRITERS]>) -> u64 {
-    written.lock().unwrap().iter().map(|written| written.acknowledged).sum()
+    written
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|written| written.acknowledged)
+        .sum()
 }
 
 /// Eight writers, each changing the weight of its own group as fast as it can, until the process is gone.
-fn write_until_killed(edge: &mut Edge, names: &[String], written: &Mutex<[Written; WRITERS]>, round: usize) {
+fn write_until_killed(
+    edge: &mut Edge,
+    names: &[String],
+    written: &Mutex<[Written; WRITERS]>,
+    round: usize,
+) {
     let (control, address) = (edge.control_address(), server_of(edge));
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -56,7 +73,9 @@ fn write_until_killed(edge: &mut Edge, names: &[String], written: &Mutex<[Writte
             scope.spawn(move || {
                 let path = format!("/v1/upstreams/{name}/servers/{address}");
                 while !is_over.load(Ordering::Relaxed) {
-                    let Ok(client) = Client::try_connect(&control) else { return };
+                    let Ok(client) = Client::try_connect(&control) else {
+                        return;
+                    };
                     write(client, &path, written, writer);
                 }
             });
@@ -82,7 +101,9 @@ fn write(mut client: Client, path: &str, written: &Mutex<[Written; WRITERS]>, wr
         let body = json!({ "weight": weight(number) }).to_string();
         let headers = [("Content-Type", "application/json")];
         match client.try_request("PATCH", path, &headers, body.as_bytes()) {
-            Ok(answer) if answer.status == 200 => written.lock().unwrap()[writer].acknowledged = number,
+            Ok(answer) if answer.status == 200 => {
+                written.lock().unwrap()[writer].acknowledged = number
+            }
             _ => return,
         }
     }
@@ -95,7 +116,10 @@ fn weight(number: u64) -> u64 {
 
 fn server_of(edge: &Edge) -> String {
     let group = edge.control().get("/v1/upstreams/group-0");
-    group.json["servers"][0]["address"].as_str().unwrap().to_owned()
+    group.json["servers"][0]["address"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// Each group has the last acknowledged weight, or one that was sent after it.
@@ -103,10 +127,18 @@ fn settle(edge: &Edge, names: &[String], written: &Mutex<[Written; WRITERS]>) {
     let state: Value = edge.control().get("/v1/state").json;
     let mut written = written.lock().unwrap();
     for (name, written) in names.iter().zip(written.iter_mut()) {
-        let stored = state["upstreams"][name]["servers"][0]["weight"].as_u64().unwrap();
+        let stored = state["upstreams"][name]["servers"][0]["weight"]
+            .as_u64()
+            .unwrap();
         let possible = written.acknowledged..=written.sent.max(written.acknowledged);
-        let found = possible.clone().find(|&number| stored == weight(number) || number == 0 && stored == 1);
-        let number = found.unwrap_or_else(|| panic!("{name}: {stored} is none of the writes {possible:?}"));
-        *written = Written { acknowledged: number, sent: number };
+        let found = possible
+            .clone()
+            .find(|&number| stored == weight(number) || number == 0 && stored == 1);
+        let number =
+            found.unwrap_or_else(|| panic!("{name}: {stored} is none of the writes {possible:?}"));
+        *written = Written {
+            acknowledged: number,
+            sent: number,
+        };
     }
 }

@@ -177,6 +177,11 @@ impl Edge {
         Ok(())
     }
 
+    /// Starts again without waiting for anything.
+    pub fn spawn_again(&mut self) {
+        self.process = Process::spawn(self.builder.command());
+    }
+
     /// An orderly end and a new start.
     pub fn restart(&mut self) {
         self.terminate();
@@ -276,6 +281,10 @@ impl EdgeBuilder {
     }
 
     fn spawn(&self) -> Result<Process, NotStarted> {
+        Process::spawn(self.command()).ready(&self.control_address())
+    }
+
+    fn command(&self) -> Command {
         let mut command = pointsman();
         command
             .arg("run")
@@ -285,7 +294,7 @@ impl EdgeBuilder {
         command
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.directory());
-        Process::spawn(command).ready(&self.control_address())
+        command
     }
 
     fn write_file(&self) -> PathBuf {
