@@ -10,6 +10,12 @@
 
 #[path = "store/lineage.rs"]
 mod lineage;
+#[path = "store/pruning.rs"]
+mod pruning;
+#[path = "store/registry.rs"]
+mod registry;
+#[path = "store/site.rs"]
+mod site;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -22,48 +28,10 @@ use pointsman::store::{
     HandOver, HealthRecord, History, NodeRecord, Opened, Registry, Store, StoreError,
     StoreSettings, open,
 };
+use pruning::*;
+use registry::*;
+use site::Site;
 use tempfile::TempDir;
-
-/// Where the store under test is kept; two handles share it as two processes do.
-struct Site {
-    directory: Option<TempDir>,
-    first: Opened,
-}
-
-impl Site {
-    fn memory() -> Self {
-        Self {
-            directory: None,
-            first: open(&StoreSettings::Memory).unwrap(),
-        }
-    }
-
-    fn sqlite() -> Self {
-        let directory = TempDir::new().unwrap();
-        let first = open(&StoreSettings::Sqlite(directory.path().join("state.db"))).unwrap();
-        Self {
-            directory: Some(directory),
-            first,
-        }
-    }
-
-    fn store(&self) -> &dyn Store {
-        &*self.first.store
-    }
-
-    fn registry(&self) -> &dyn Registry {
-        &*self.first.registry
-    }
-
-    fn another(&self) -> Opened {
-        match &self.directory {
-            None => self.first.clone(),
-            Some(directory) => {
-                open(&StoreSettings::Sqlite(directory.path().join("state.db"))).unwrap()
-            }
-        }
-    }
-}
 
 macro_rules! contract {
     ($($claim:ident)*) => {
@@ -98,16 +66,6 @@ contract! {
     a_lease_given_up_is_free_at_once
     nodes_are_listed_by_id_and_forgotten_after_a_week
     health_is_handed_over
-}
-
-const FOREVER: Span = Span::from_secs(365 * 86_400);
-
-fn history(revisions: u64) -> History {
-    History {
-        revisions,
-        age: Span::from_secs(0),
-        size: u64::MAX,
-    }
 }
 
 fn an_empty_store_has_no_state(site: &Site) {
@@ -251,84 +209,6 @@ fn the_backlog_counts_from_the_newest_checkpoint(site: &Site) {
     assert!(after.checkpoint > 0 && after.bytes < before.bytes);
 }
 
-/// A log of 65 revisions with checkpoints at 20, 40 and 60.
-fn log_with_checkpoints(site: &Site) -> Lineage {
-    let mut lineage = Lineage::default();
-    for number in [20, 40, 60] {
-        lineage.grow(site.store(), 20);
-        lineage.checkpoint(site.store(), number);
-    }
-    lineage.grow(site.store(), 5);
-    lineage
-}
-
-fn kept(site: &Site, lineage: &Lineage) -> Vec<u64> {
-    assert_eq!(site.store().load().unwrap(), Some(lineage.last()));
-    let page = site.store().history(None, 100).unwrap();
-    for revision in &page {
-        let built = site.store().state_at(revision.number).unwrap();
-        assert_eq!(built, Some(lineage.at(revision.number)));
-    }
-    page.iter().rev().map(|revision| revision.number).collect()
-}
-
-fn pruning_keeps_what_was_asked_for(site: &Site) {
-    let lineage = log_with_checkpoints(site);
-    site.store().prune(&history(26), 65_000).unwrap();
-    assert_eq!(kept(site, &lineage), Vec::from_iter(40..=65));
-    assert_eq!(site.store().state_at(39).unwrap(), None);
-    assert_eq!(site.store().revision(39).unwrap(), None);
-    assert!(matches!(
-        site.store().since(30, 5),
-        Err(StoreError::Pruned { after: 30 })
-    ));
-    assert_eq!(site.store().since(39, 1).unwrap()[0].revision.number, 40);
-    site.store().prune(&history(1), 65_000).unwrap();
-    assert_eq!(kept(site, &lineage), Vec::from_iter(40..=65));
-    lineage.checkpoint(site.store(), 65);
-    site.store().prune(&history(1), 65_000).unwrap();
-    assert_eq!(kept(site, &lineage), Vec::from_iter(60..=65));
-}
-
-fn pruning_without_a_checkpoint_keeps_everything(site: &Site) {
-    let mut lineage = Lineage::default();
-    lineage.grow(site.store(), 9);
-    site.store().prune(&history(1), 9_000).unwrap();
-    assert_eq!(kept(site, &lineage), Vec::from_iter(1..=9));
-    lineage.checkpoint(site.store(), 9);
-    site.store().prune(&history(1), 9_000).unwrap();
-    assert_eq!(kept(site, &lineage), Vec::from_iter(1..=9));
-}
-
-fn pruning_by_age_keeps_the_young(site: &Site) {
-    let lineage = log_with_checkpoints(site);
-    // Revision n was made at n seconds.
-    let young = History {
-        age: Span::from_secs(30),
-        ..history(0)
-    };
-    let prune = |now: u64| site.store().prune(&young, now * 1000).unwrap();
-    prune(65);
-    assert_eq!(kept(site, &lineage), Vec::from_iter(20..=65));
-    prune(70);
-    assert_eq!(kept(site, &lineage), Vec::from_iter(40..=65));
-    prune(1000);
-    assert_eq!(kept(site, &lineage), Vec::from_iter(40..=65));
-}
-
-fn pruning_by_size_makes_room(site: &Site) {
-    let lineage = log_with_checkpoints(site);
-    let keep = |size| History {
-        revisions: 1000,
-        age: FOREVER,
-        size,
-    };
-    site.store().prune(&keep(1 << 30), 65_000).unwrap();
-    assert_eq!(kept(site, &lineage), Vec::from_iter(1..=65));
-    site.store().prune(&keep(1), 65_000).unwrap();
-    assert_eq!(kept(site, &lineage), Vec::from_iter(40..=65));
-}
-
 fn commits_pass_a_checkpoint_of_a_large_state(site: &Site) {
     let mut lineage = Lineage::default();
     let groups: Vec<String> = (0..2000)
@@ -405,76 +285,4 @@ fn race(store: &dyn Store, writer: u32, n: u64) {
             Err(error) => panic!("{error}"),
         }
     }
-}
-
-fn a_lease_has_one_holder_until_it_expires(site: &Site) {
-    let other = site.another().registry;
-    let ttl = Duration::from_secs(10);
-    let take = |registry: &dyn Registry, who: &str, now: u64| {
-        let lease = registry.acquire("discovery", who, ttl, now).unwrap();
-        (lease.holder, lease.until, lease.term)
-    };
-    assert_eq!(take(site.registry(), "a", 0), ("a".into(), 10_000, 1));
-    assert_eq!(take(&*other, "b", 9_999), ("a".into(), 10_000, 1));
-    assert_eq!(take(site.registry(), "a", 9_999), ("a".into(), 19_999, 1));
-    assert_eq!(take(&*other, "b", 19_999), ("b".into(), 29_999, 2));
-    assert_eq!(take(site.registry(), "a", 20_000), ("b".into(), 29_999, 2));
-    let another = other.acquire("else", "a", ttl, 20_000).unwrap();
-    assert_eq!(another.holder, "a");
-}
-
-fn a_lease_given_up_is_free_at_once(site: &Site) {
-    let take = |who: &str| {
-        let ttl = Duration::from_secs(10);
-        let lease = site.registry().acquire("x", who, ttl, 5).unwrap();
-        (lease.holder, lease.term)
-    };
-    assert_eq!(take("a"), ("a".into(), 1));
-    site.registry().release("x", "b").unwrap();
-    assert_eq!(take("b"), ("a".into(), 1));
-    site.registry().release("x", "a").unwrap();
-    assert_eq!(take("b"), ("b".into(), 2));
-}
-
-fn nodes_are_listed_by_id_and_forgotten_after_a_week(site: &Site) {
-    let node = |id: &str, seen_at: u64| NodeRecord {
-        id: id.into(),
-        version: "1.0.0".into(),
-        address: "127.0.0.1:9900".into(),
-        applied: 7,
-        seen_at,
-    };
-    let day = 86_400_000;
-    for record in [node("b", 0), node("a", day), node("b", 2 * day)] {
-        site.registry().put_node(&record).unwrap();
-    }
-    let listed = site.another().registry.nodes().unwrap();
-    assert_eq!(listed, [node("a", day), node("b", 2 * day)]);
-    site.registry().put_node(&node("c", 9 * day)).unwrap();
-    let listed = site.registry().nodes().unwrap();
-    assert_eq!(listed, [node("b", 2 * day), node("c", 9 * day)]);
-}
-
-fn health_is_handed_over(site: &Site) {
-    assert_eq!(site.registry().health("edge-1").unwrap(), None);
-    let seen = |health: &str, at| HandOver {
-        at,
-        servers: vec![HealthRecord {
-            upstream: Name::new("web").unwrap(),
-            address: Address::new("10.0.0.5:8080").unwrap(),
-            health: health.into(),
-            since: 3,
-        }],
-    };
-    site.registry()
-        .put_health("edge-1", &seen("up", 5))
-        .unwrap();
-    site.registry()
-        .put_health("edge-2", &seen("up", 6))
-        .unwrap();
-    site.registry()
-        .put_health("edge-1", &seen("down", 7))
-        .unwrap();
-    let handed = site.another().registry.health("edge-1").unwrap();
-    assert_eq!(handed, Some(seen("down", 7)));
 }

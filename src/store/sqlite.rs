@@ -181,3 +181,41 @@ fn starting_point(file: &Connection, number: u64) -> Result<Option<Replay>, Faul
     }
     first_fault.map_or(Ok(None), Err)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Meta;
+    use crate::store::digest;
+
+    #[test]
+    fn a_full_disk_refuses_changes_and_loses_nothing() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let store = Sqlite::open(&directory.path().join("state.db")).unwrap();
+        let limit = "PRAGMA max_page_count = 40";
+        locked(&store.log).query_row(limit, [], |_| Ok(())).unwrap();
+        let mut head = (None, Digest::default());
+        let refused = (1..1000).find_map(|number| {
+            let meta = Meta {
+                reason: "x".repeat(1000),
+                ..Meta::default()
+            };
+            let revision = Revision {
+                number,
+                meta,
+                changes: vec![],
+                diff: vec![],
+                parent: head.1,
+            };
+            let digest = digest(&revision);
+            match store.commit(head.0, &[revision]) {
+                Ok(()) => head = (Some(number), digest),
+                Err(error) => return Some(error),
+            }
+            None
+        });
+        assert!(matches!(refused, Some(StoreError::Full { .. })));
+        let stored = store.load().unwrap().unwrap();
+        assert_eq!((Some(stored.number), stored.digest), head);
+    }
+}
