@@ -1,10 +1,12 @@
 //! The one file that knows every module: builds the parts, wraps them as Pingora services, connects
 //! the ports, and ends the process when its last request has.
 
+mod hand_over;
 mod listen;
 mod services;
 mod shutdown;
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,9 @@ use crate::edge::Connections;
 use crate::ports::access_log::{AccessLog, WriterGuard};
 use crate::ports::telemetry::Metrics;
 use crate::store;
+use hand_over::Keeper;
 use shutdown::Event;
+use tokio::sync::Notify;
 
 /// Serves until a signal ends the process. `on_ready` is called when the listeners accept.
 pub fn run(
@@ -33,14 +37,25 @@ pub fn run(
     let controller = start_controller(&config, reset_state, &opened, &metrics)?;
     let (access_log, writer) = AccessLog::open(&config.access_log, &metrics)
         .with_context(|| format!("cannot open the access log {:?}", config.access_log.target))?;
+    let verdicts = Arc::new(Notify::new());
+    let keeper = Keeper {
+        registry: opened.registry,
+        snapshot: controller.snapshot().clone(),
+        verdicts: verdicts.clone(),
+        node: config.server.node.to_string(),
+        control: config.control.address.to_string(),
+    };
+    keeper.take_over();
+    let connections = Connections::default();
     let parts = Parts {
         config,
         controller,
         metrics,
         access_log,
-        connections: Connections::default(),
+        connections,
+        verdicts,
     };
-    serve(parts, writer, Box::new(on_ready))
+    serve(parts, keeper, writer, Box::new(on_ready))
 }
 
 /// What the services are built from.
@@ -50,6 +65,8 @@ struct Parts {
     metrics: Metrics,
     access_log: AccessLog,
     connections: Connections,
+    /// Told at each verdict of the checks.
+    verdicts: Arc<Notify>,
 }
 
 fn start_controller(
@@ -79,6 +96,7 @@ fn start_controller(
 /// Runs the services on Pingora's threads; this one waits for the end.
 fn serve(
     parts: Parts,
+    keeper: Keeper,
     writer: WriterGuard,
     on_ready: Box<dyn FnOnce() + Send + Sync>,
 ) -> anyhow::Result<()> {
@@ -87,7 +105,7 @@ fn serve(
     let (events, happened) = mpsc::channel();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&parts.config));
     server.bootstrap();
-    services::add_all(&mut server, parts, on_ready, events.clone())?;
+    services::add_all(&mut server, parts, keeper, on_ready, events.clone())?;
     let signals = shutdown::Signals::new(events.clone());
     let pingora = std::thread::Builder::new().name("pingora".into());
     pingora.spawn(move || {

@@ -9,8 +9,9 @@ use pingora::proxy::http_proxy;
 use pingora::server::{Server, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::listening::Service;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use super::hand_over::Keeper;
 use super::shutdown::Event;
 use super::{Parts, listen};
 use crate::clock;
@@ -28,6 +29,7 @@ use crate::spec::{Address, Name};
 pub(super) fn add_all(
     server: &mut Server,
     parts: Parts,
+    keeper: Keeper,
     on_ready: Box<dyn FnOnce() + Send + Sync>,
     events: Sender<Event>,
 ) -> anyhow::Result<()> {
@@ -41,6 +43,7 @@ pub(super) fn add_all(
     server.add_service(edge(server, &parts));
     server.add_service(control(&parts, is_ready)?);
     server.add_service(background_service("health", health(&parts)));
+    server.add_service(background_service("registry", keeper));
     let readiness = Readiness {
         addresses,
         ready,
@@ -136,7 +139,10 @@ fn health(parts: &Parts) -> Health {
     let settings = HealthSettings {
         probe_concurrency: parts.config.server.probe_concurrency,
     };
-    let observer = Arc::new(ProbeCounter(parts.metrics.clone()));
+    let observer = Arc::new(Watcher {
+        metrics: parts.metrics.clone(),
+        verdicts: parts.verdicts.clone(),
+    });
     let checker = HealthChecker::new(settings, observer, clock::unix_ms);
     Health {
         checker: Mutex::new(Some(checker)),
@@ -172,12 +178,15 @@ impl BackgroundService for Health {
     }
 }
 
-/// What checks see, as metrics; the checker itself writes verdicts to the log.
-struct ProbeCounter(Metrics);
+/// What checks see, as metrics and for the hand-over; the checker itself writes verdicts to the log.
+struct Watcher {
+    metrics: Metrics,
+    verdicts: Arc<Notify>,
+}
 
-impl Observer for ProbeCounter {
+impl Observer for Watcher {
     fn probed(&self, end: ProbeEnd) {
-        self.0.probed(match end {
+        self.metrics.probed(match end {
             ProbeEnd::Pass => ProbeResult::Pass,
             ProbeEnd::Fail => ProbeResult::Fail,
             ProbeEnd::Timeout => ProbeResult::Timeout,
@@ -191,6 +200,7 @@ impl Observer for ProbeCounter {
         _health: domain::server::Health,
         _reason: &str,
     ) {
+        self.verdicts.notify_one();
     }
 }
 

@@ -181,7 +181,7 @@ fn forwarded_for(
 
 /// Removes what concerns only the connection to the server (RFC 9110 section 7.6.1). Transfer-Encoding
 /// stays: Pingora frames by it.
-pub(super) fn response(session: &Session, response: &mut ResponseHeader) {
+pub(super) fn response(session: &mut Session, response: &mut ResponseHeader) {
     if response.status != StatusCode::SWITCHING_PROTOCOLS {
         remove_nominated(response);
         for name in HOP_BY_HOP {
@@ -194,10 +194,10 @@ pub(super) fn response(session: &Session, response: &mut ResponseHeader) {
         }
     }
     // A client of HTTP/1.0 knows no chunks (RFC 9112 section 7.1): its body ends with the connection.
-    if session.req_header().version == Version::HTTP_10
-        && !response.headers.contains_key(CONTENT_LENGTH)
-    {
+    let has_length = response.headers.contains_key(CONTENT_LENGTH);
+    if session.req_header().version == Version::HTTP_10 && !has_length {
         response.remove_header(&TRANSFER_ENCODING);
+        session.set_keepalive(None);
     }
 }
 
