@@ -2,6 +2,7 @@
 
 mod context;
 mod failure;
+mod first_byte;
 mod forward;
 mod log;
 mod refusal;
@@ -10,9 +11,12 @@ mod retry;
 mod settings;
 mod upstream_connection;
 
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -118,6 +122,30 @@ impl ProxyHttp for Proxy {
             // Every retry picks its server when it is decided: an attempt without one does not come here.
             None => Error::e_explain(ErrorType::InternalError, "an attempt without a server"),
         }
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        session: &mut Session,
+        _reused: bool,
+        _to: &HttpPeer,
+        connection: RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        ctx.wait_for_first_byte(connection, session.is_upgrade_req());
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _is_end: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        ctx.request_moved();
+        Ok(())
     }
 
     async fn upstream_request_filter(

@@ -201,6 +201,19 @@ fn carried_over(
 }
 
 impl Timeouts {
+    /// The limit for every read from a server: the longer of the two.
+    pub fn any_read(&self) -> Option<Duration> {
+        self.first_byte
+            .zip(self.read)
+            .map(|(first, read)| first.max(read))
+    }
+
+    /// The limit for the first byte, where it is shorter than that.
+    pub fn own_first_byte(&self) -> Option<Duration> {
+        self.first_byte
+            .filter(|first| self.read.is_none_or(|read| *first < read))
+    }
+
     fn new(spec: TimeoutsSpec) -> Self {
         let limit = |span: Option<Span>, default: Span| span.unwrap_or(default).limit();
         Self {

@@ -1,11 +1,13 @@
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::first_byte::FirstByte;
 use super::forward::Client;
 use super::request_id::RequestId;
 use crate::domain::route::Route;
 use crate::domain::server::{InFlight, Server, ServerId};
-use crate::domain::upstream::Upstream;
+use crate::domain::upstream::{Timeouts, Upstream};
 use crate::ports::telemetry::Reason;
 
 /// What one request carries from phase to phase. It keeps no snapshot: a retry looks its group up again.
@@ -25,6 +27,7 @@ pub struct RequestCtx {
     tried: Vec<ServerId>,
     next: Option<Arc<Server>>,
     current: Option<InFlight>,
+    first_byte: Option<FirstByte>,
 }
 
 /// One attempt at a server.
@@ -51,6 +54,7 @@ impl RequestCtx {
             tried: Vec::new(),
             next: None,
             current: None,
+            first_byte: None,
         }
     }
 
@@ -108,8 +112,37 @@ impl RequestCtx {
         self.attempts.len().saturating_sub(usize::from(self.stale))
     }
 
+    /// The attempt is connected: its first byte is waited for, if that wait has a limit of its own.
+    pub(super) fn wait_for_first_byte(&mut self, connection: RawFd, is_tunnel: bool) {
+        let timeouts = self.upstream.as_ref().map(|upstream| upstream.timeouts());
+        let limit = timeouts
+            .and_then(Timeouts::own_first_byte)
+            .filter(|_| !is_tunnel);
+        self.first_byte = limit.and_then(|limit| {
+            let begun = FirstByte::begin(connection, limit);
+            begun
+                .inspect_err(|error| log::warn!("timeouts.first_byte is not watched: {error}"))
+                .ok()
+        });
+    }
+
+    /// More of the request was sent.
+    pub(super) fn request_moved(&self) {
+        if let Some(first_byte) = &self.first_byte {
+            first_byte.touch();
+        }
+    }
+
+    /// Ends the wait for the first byte; answers whether it took too long.
+    pub(super) fn end_wait(&mut self) -> bool {
+        self.first_byte
+            .take()
+            .is_some_and(|first_byte| first_byte.is_over())
+    }
+
     /// The attempt under way got this status.
     pub(super) fn answered(&mut self, status: u16) {
+        self.end_wait();
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.status = Some(status);
         }

@@ -7,7 +7,7 @@ use super::{Proxy, RequestCtx, failure};
 use crate::domain::balancer::Pick;
 use crate::domain::server::Server;
 use crate::domain::upstream::Upstream;
-use crate::ports::telemetry::RetryCause as Counted;
+use crate::ports::telemetry::{Reason, RetryCause as Counted};
 use crate::spec::RetryCause;
 
 impl Proxy {
@@ -46,13 +46,14 @@ impl Proxy {
             error.set_retry(true);
             return error;
         }
-        let reason = failure::reason(&error);
+        let is_silent = ctx.end_wait() || is_timeout(&error);
+        let reason = if is_silent {
+            Reason::UpstreamTimeout
+        } else {
+            failure::reason(&error)
+        };
         ctx.failed(reason.as_str());
         ctx.reason = Some(reason);
-        let is_silent = matches!(
-            error.etype(),
-            ErrorType::ReadTimedout | ErrorType::WriteTimedout
-        );
         // Servers close kept connections when they please: that is no fault of the server's.
         let is_stale = reused && !is_silent && ctx.stale < MOST_STALE;
         let (cause, counted) = match (is_silent, is_stale) {
@@ -146,6 +147,13 @@ const STATUS: ErrorType = ErrorType::Custom("RetriedStatus");
 
 /// Kept connections of one request that may turn out closed: with more, something else is wrong.
 const MOST_STALE: u8 = 3;
+
+fn is_timeout(error: &Error) -> bool {
+    matches!(
+        error.etype(),
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout
+    )
+}
 
 fn may_repeat(session: &Session, ctx: &RequestCtx) -> bool {
     let any_method = ctx

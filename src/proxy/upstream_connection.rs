@@ -3,7 +3,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 
 use super::TUNNEL_IDLE;
 use crate::domain::server::Server;
-use crate::domain::upstream::{Timeouts, Upstream};
+use crate::domain::upstream::Upstream;
 use crate::spec::Address;
 
 /// How to connect to a server. Pingora's own defaults have no time limits at all.
@@ -19,7 +19,7 @@ pub(super) fn to(server: &Server, upstream: &Upstream, is_tunnel: bool) -> Resul
     options.read_timeout = if is_tunnel {
         Some(TUNNEL_IDLE)
     } else {
-        silence(timeouts)
+        timeouts.any_read()
     };
     options.write_timeout = if is_tunnel {
         Some(TUNNEL_IDLE)
@@ -28,12 +28,4 @@ pub(super) fn to(server: &Server, upstream: &Upstream, is_tunnel: bool) -> Resul
     };
     options.idle_timeout = timeouts.idle;
     Ok(Box::new(peer))
-}
-
-/// Pingora has one limit for the wait for the first byte and for the gaps after it: the shorter.
-fn silence(timeouts: &Timeouts) -> Option<std::time::Duration> {
-    match (timeouts.first_byte, timeouts.read) {
-        (Some(first), Some(read)) => Some(first.min(read)),
-        (first, read) => first.or(read),
-    }
 }
