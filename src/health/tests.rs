@@ -1,339 +1,203 @@
-//! The scheduler in paused time, with probes that end as each test says.
+//! What the tests of schedules and groups share: a checker at work in paused time on a snapshot that
+//! they change, with probes that end as a script says.
 
-mod world;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use std::sync::atomic::Ordering;
-
-use serde_json::json;
+use async_trait::async_trait;
+use pingora_core::{Error, ErrorType, Result};
+use pingora_load_balancing::Backend;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use world::{World, at_once, group};
+use crate::domain::server::ServerState;
+use crate::domain::snapshot::{Publisher, Snapshot, shared};
+use crate::spec::{Spec, UpstreamSpec};
 
-const SECOND: Duration = Duration::from_secs(1);
-const FOR_EVER: Duration = Duration::from_secs(1_000_000);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const FOR_EVER: Duration = Duration::from_secs(1_000_000);
+
+/// How a probe ends: after so long, and whether it passes.
+pub(super) type Script = Box<dyn Fn(usize, u16) -> (Duration, bool) + Send + Sync>;
+
+/// Probes that follow a script (the number of the probe, the port) and note what happened.
+pub(super) struct Fake {
+    pub(super) script: Script,
+    pub(super) starts: Mutex<Vec<(Instant, u16)>>,
+    pub(super) ends: Mutex<Vec<ProbeEnd>>,
+    /// Verdicts, each with the number of probes that had ended.
+    pub(super) verdicts: Mutex<Vec<(usize, u16, Health, String)>>,
+    pub(super) running: AtomicUsize,
+    pub(super) most: AtomicUsize,
+}
+
+/// A probe under way, however it ends.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl HealthCheck for Fake {
+    async fn check(&self, target: &Backend) -> Result<()> {
+        let port = target.addr.as_inet().unwrap().port();
+        let number = {
+            let mut starts = self.starts.lock().unwrap();
+            starts.push((Instant::now(), port));
+            starts.len() - 1
+        };
+        let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(running, Ordering::Relaxed);
+        let _guard = UnderWay(&self.running);
+        let (time, passes) = (self.script)(number, port);
+        sleep(time).await;
+        if passes {
+            Ok(())
+        } else {
+            Error::e_explain(ErrorType::Custom("health probe"), "status 500")
+        }
+    }
+
+    fn health_threshold(&self, _success: bool) -> usize {
+        1
+    }
+}
+
+impl Observer for Fake {
+    fn probed(&self, end: ProbeEnd) {
+        self.ends.lock().unwrap().push(end);
+    }
+    fn verdict(&self, _upstream: &Name, address: &Address, health: Health, reason: &str) {
+        let (ended, port) = (
+            self.ends.lock().unwrap().len(),
+            address.ip().unwrap().port(),
+        );
+        let verdict = (ended, port, health, reason.to_owned());
+        self.verdicts.lock().unwrap().push(verdict);
+    }
+}
+
+impl Fake {
+    /// When the probes of this port started.
+    pub(super) fn starts_of(&self, port: u16) -> Vec<Instant> {
+        let starts = self.starts.lock().unwrap();
+        let of_port = starts.iter().filter(|(_, other)| *other == port);
+        of_port.map(|(at, _)| *at).collect()
+    }
+
+    pub(super) fn verdicts(&self) -> Vec<(usize, u16, Health, String)> {
+        self.verdicts.lock().unwrap().clone()
+    }
+}
+
+/// A running checker and the one who changes its snapshot.
+pub(super) struct World {
+    pub(super) fake: Arc<Fake>,
+    pub(super) spec: Spec,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) publisher: Publisher,
+    pub(super) revisions: watch::Sender<u64>,
+    pub(super) shutdown: Option<oneshot::Sender<()>>,
+    pub(super) task: JoinHandle<()>,
+}
+
+impl World {
+    pub(super) fn start(
+        probe_concurrency: usize,
+        upstreams: Value,
+        script: impl Fn(usize, u16) -> (Duration, bool) + Send + Sync + 'static,
+    ) -> Self {
+        fastrand::seed(7);
+        let fake = Arc::new(Fake {
+            script: Box::new(script),
+            starts: Mutex::default(),
+            ends: Mutex::default(),
+            verdicts: Mutex::default(),
+            running: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+        });
+        let probe = fake.clone();
+        let checker = HealthChecker {
+            permits: Semaphore::new(permits(probe_concurrency)),
+            observer: fake.clone(),
+            probes: Box::new(move |_| probe.clone()),
+            clock: || 1_795_000_000_000,
+            random: fastrand::f64,
+        };
+        let spec: Spec = serde_json::from_value(json!({ "upstreams": upstreams })).unwrap();
+        let build = |before| Snapshot::build(1, Arc::new(spec.clone()), before);
+        let (publisher, readers) = shared(build(None));
+        let snapshot = readers.load_full();
+        let (revisions, followed) = watch::channel(1);
+        let (shutdown, asked) = oneshot::channel::<()>();
+        let stop = async move {
+            let _ = asked.await;
+        };
+        let task = tokio::spawn(checker.run(readers, followed, stop));
+        Self {
+            fake,
+            spec,
+            snapshot,
+            publisher,
+            revisions,
+            shutdown: Some(shutdown),
+            task,
+        }
+    }
+
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut Spec)) {
+        change(&mut self.spec);
+        let revision = self.snapshot.revision() + 1;
+        let spec = Arc::new(self.spec.clone());
+        self.snapshot = Arc::new(Snapshot::build(revision, spec, Some(&self.snapshot)));
+        self.publisher.publish(self.snapshot.clone());
+        self.revisions.send_replace(revision);
+    }
+
+    /// Sets the whole group.
+    pub(super) fn set(&mut self, name: &str, upstream: &Value) {
+        let upstream: UpstreamSpec = serde_json::from_value(upstream.clone()).unwrap();
+        self.change(|spec| {
+            let name = Name::new(name).unwrap();
+            spec.upstreams.insert(name, Arc::new(upstream));
+        });
+    }
+
+    pub(super) fn state(&self, upstream: &str, port: u16) -> Arc<ServerState> {
+        let upstream = self.snapshot.upstream(&Name::new(upstream).unwrap());
+        let server = upstream.unwrap().server(&address(port)).unwrap().clone();
+        server.shared().clone()
+    }
+}
+
+pub(super) fn address(port: u16) -> Address {
+    Address::Ip(SocketAddr::from(([10, 0, 0, 1], port)))
+}
+
+pub(super) fn group(ports: impl IntoIterator<Item = u16>, health: Value) -> Value {
+    let servers: Vec<String> = ports.into_iter().map(|p| address(p).to_string()).collect();
+    json!({ "servers": servers, "health": health })
+}
+
+pub(super) fn at_once(
+    passes: bool,
+) -> impl Fn(usize, u16) -> (Duration, bool) + Send + Sync + 'static {
+    move |_, _| (Duration::ZERO, passes)
+}
 
 /// The pauses between probes, all within 10 % of the interval (and a timer's tick of 1 ms).
-fn assert_every(starts: &[Instant], interval: Duration) {
+pub(super) fn assert_every(starts: &[Instant], interval: Duration) {
     let tick = Duration::from_millis(2);
     for pair in starts.windows(2) {
         let pause = pair[1] - pair[0];
         assert!(pause + tick >= interval.mul_f64(0.9), "{pause:?}");
         assert!(pause <= interval.mul_f64(1.1) + tick, "{pause:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn probes_of_a_server_are_an_interval_apart_give_or_take_a_tenth() {
-    let web = group([1], json!({ "interval": "2s" }));
-    let world = World::start(0, json!({ "web": web }), at_once(true));
-    sleep(200 * SECOND).await;
-    let starts = world.fake.starts_of(1);
-    assert!((91..=112).contains(&starts.len()), "{}", starts.len());
-    assert_every(&starts, 2 * SECOND);
-    let pauses: Vec<Duration> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    let (least, most) = (pauses.iter().min().unwrap(), pauses.iter().max().unwrap());
-    assert!(*most - *least > Duration::from_millis(200), "no jitter");
-}
-
-#[tokio::test(start_paused = true)]
-async fn first_probes_spread_over_the_first_interval() {
-    let web = group(1..=1000, json!({ "interval": "10s", "concurrency": 0 }));
-    let begun = Instant::now();
-    let world = World::start(0, json!({ "web": web }), at_once(true));
-    sleep(20 * SECOND).await;
-    let mut tenths = [0u32; 10];
-    for port in 1..=1000 {
-        let first = world.fake.starts_of(port)[0] - begun;
-        tenths[(first.as_millis() / 1000).min(9) as usize] += 1;
-    }
-    assert!(
-        tenths.iter().all(|count| (70..=130).contains(count)),
-        "{tenths:?}"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_group_never_has_more_probes_under_way_than_its_concurrency() {
-    let web = group(
-        1..=20,
-        json!({ "interval": "1s", "timeout": "5s", "concurrency": 3 }),
-    );
-    let slow = |_, _| (Duration::from_millis(400), true);
-    let world = World::start(0, json!({ "web": web }), slow);
-    sleep(30 * SECOND).await;
-    assert_eq!(world.fake.most.load(Ordering::Relaxed), 3);
-    assert!(
-        (1..=20).all(|port| world.fake.starts_of(port).len() >= 9),
-        "one starved"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn all_groups_together_never_have_more_probes_under_way_than_the_process_allows() {
-    let health = json!({ "interval": "1s", "timeout": "5s", "concurrency": 10 });
-    let upstreams = json!({ "a": group(1..=10, health.clone()), "b": group(11..=20, health) });
-    let world = World::start(4, upstreams, |_, _| (Duration::from_millis(400), true));
-    sleep(30 * SECOND).await;
-    assert_eq!(world.fake.most.load(Ordering::Relaxed), 4);
-    assert!(
-        (1..=20).all(|port| world.fake.starts_of(port).len() >= 9),
-        "one starved"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_hangs_does_not_delay_the_others() {
-    let web = group(
-        1..=10,
-        json!({ "interval": "1s", "timeout": "1s", "start": "up" }),
-    );
-    let hang = |_, port| {
-        if port == 1 {
-            (FOR_EVER, true)
-        } else {
-            (Duration::ZERO, true)
-        }
-    };
-    let world = World::start(64, json!({ "web": web }), hang);
-    sleep(60 * SECOND).await;
-    for port in 2..=10 {
-        assert_every(&world.fake.starts_of(port), SECOND);
-    }
-    let verdicts = world.fake.verdicts();
-    assert_eq!(verdicts.len(), 1, "{verdicts:?}");
-    assert_eq!((verdicts[0].1, verdicts[0].2), (1, Health::Down));
-    assert_eq!(verdicts[0].3, "3 failures, last: timeout after 1s");
-    assert_eq!(world.fake.running.load(Ordering::Relaxed), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn health_turns_at_exactly_fall_failures_and_rise_passes() {
-    let web = group(
-        [1],
-        json!({ "interval": "1s", "fall": 3, "rise": 2, "start": "up" }),
-    );
-    let results = [
-        false, false, true, false, false, false, true, false, true, true, true,
-    ];
-    let script = move |number: usize, _| (Duration::ZERO, results.get(number) != Some(&false));
-    let world = World::start(0, json!({ "web": web }), script);
-    sleep(30 * SECOND).await;
-    let turn = |at, health, reason: &str| (at, 1, health, reason.to_owned());
-    let expected = [
-        turn(6, Health::Down, "3 failures, last: status 500"),
-        turn(10, Health::Up, "2 passes, last: connected"),
-    ];
-    assert_eq!(world.fake.verdicts(), expected);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_dead_server_is_down_within_fall_intervals_and_a_tenth() {
-    let web = group([1], json!({ "interval": "1s", "fall": 2, "start": "up" }));
-    let script = |number, _| (Duration::ZERO, number < 10);
-    let world = World::start(0, json!({ "web": web }), script);
-    let state = world.state("web", 1);
-    while state.health() != Health::Down {
-        sleep(Duration::from_millis(1)).await;
-    }
-    let last_good = world.fake.starts_of(1)[9];
-    assert!(
-        last_good.elapsed() <= Duration::from_millis(2210),
-        "{:?}",
-        last_good.elapsed()
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_last_check_says_when_how_long_and_what() {
-    let web = group([1], json!({ "interval": "1s" }));
-    let world = World::start(0, json!({ "web": web }), |_, _| (SECOND / 4, false));
-    sleep(3 * SECOND).await;
-    let check = world.state("web", 1).last_check().unwrap();
-    assert_eq!((check.at, check.ok), (1_795_000_000_000, false));
-    assert_eq!((check.duration_ms / 10, &*check.detail), (25, "status 500"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_the_operator_took_down_is_still_probed() {
-    let web = json!({
-        "servers": [{ "address": "10.0.0.1:1", "admin": "down" }],
-        "health": { "interval": "1s" },
-    });
-    let world = World::start(0, json!({ "web": web }), at_once(true));
-    sleep(10 * SECOND).await;
-    assert_eq!(world.state("web", 1).health(), Health::Up);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_probe_of_a_removed_server_ends_with_it() {
-    let health = json!({ "interval": "1s", "timeout": "100s" });
-    let upstreams =
-        json!({ "web": group([1, 2], health.clone()), "api": group([3], health.clone()) });
-    let mut world = World::start(0, upstreams, |_, _| (50 * SECOND, true));
-    sleep(2 * SECOND).await;
-    assert_eq!(world.fake.running.load(Ordering::Relaxed), 3);
-    world.set("web", &group([2], health));
-    world.change(|spec| {
-        spec.upstreams.remove(&Name::new("api").unwrap());
-    });
-    sleep(GATHER + Duration::from_millis(5)).await;
-    assert_eq!(world.fake.running.load(Ordering::Relaxed), 1);
-    sleep(200 * SECOND).await;
-    assert_eq!(world.fake.starts_of(1).len(), 1);
-    assert_eq!(world.fake.starts_of(3).len(), 1);
-    assert!(world.fake.starts_of(2).len() > 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_group_that_no_longer_has_checks_is_left_alone() {
-    let mut world = World::start(
-        0,
-        json!({ "web": group([1], json!({ "interval": "1s" })) }),
-        at_once(true),
-    );
-    sleep(5 * SECOND).await;
-    world.set("web", &group([1], json!({ "type": "none" })));
-    sleep(SECOND).await;
-    let before = world.fake.starts_of(1).len();
-    sleep(20 * SECOND).await;
-    assert_eq!(world.fake.starts_of(1).len(), before);
-}
-
-/// The first probe is slow and fails, later ones pass. Meanwhile the server goes and comes again,
-/// the checker seeing it gone between, or only the end.
-async fn late_result_after_remove_and_add(pause: Duration) {
-    let health = json!({ "interval": "1s", "timeout": "60s", "fall": 1, "start": "up" });
-    let (both, other) = (group([1, 2], health.clone()), group([2], health));
-    let slow_first = |_: usize, port: u16| match port {
-        1 => (10 * SECOND, false),
-        _ => (Duration::ZERO, true),
-    };
-    let mut world = World::start(0, json!({ "web": both.clone() }), slow_first);
-    sleep(2 * SECOND).await;
-    let before = world.state("web", 1);
-    world.set("web", &other);
-    sleep(pause).await;
-    world.set("web", &both);
-    let after = world.state("web", 1);
-    // The old probe would end before 11 s, the new server's first one not before 12 s.
-    sleep(Duration::from_millis(9_900)).await;
-    assert_eq!((after.health(), after.last_check()), (Health::Up, None));
-    assert_eq!((before.health(), before.last_check()), (Health::Up, None));
-    assert_eq!(world.fake.starts_of(1).len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_late_result_does_not_land_on_the_same_address_added_again() {
-    late_result_after_remove_and_add(SECOND / 10).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn nor_when_both_changes_are_seen_as_one() {
-    late_result_after_remove_and_add(Duration::ZERO).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn nor_when_the_group_is_restored_with_the_very_spec_it_had() {
-    let web = group(
-        [1],
-        json!({ "interval": "1s", "timeout": "60s", "fall": 1, "start": "up" }),
-    );
-    let mut world = World::start(0, json!({ "web": web }), |_, _| (10 * SECOND, false));
-    sleep(2 * SECOND).await;
-    let name = Name::new("web").unwrap();
-    let spec = world.spec.upstreams.get(&name).unwrap().clone();
-    world.change(|all| {
-        all.upstreams.remove(&name);
-    });
-    world.change(|all| {
-        all.upstreams.insert(name.clone(), spec);
-    });
-    let after = world.state("web", 1);
-    sleep(Duration::from_millis(9_900)).await;
-    assert_eq!((after.health(), after.last_check()), (Health::Up, None));
-    assert_eq!(world.fake.starts_of(1).len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_stays_keeps_schedule_and_streak_when_its_group_changes() {
-    let health = json!({ "interval": "4s", "fall": 3, "start": "up" });
-    let mut world = World::start(
-        0,
-        json!({ "web": group([1], health.clone()) }),
-        at_once(false),
-    );
-    for port in 2..40 {
-        sleep(SECOND).await;
-        world.set("web", &group(1..=port, health.clone()));
-    }
-    assert_every(&world.fake.starts_of(1), 4 * SECOND);
-    assert_eq!(world.state("web", 1).health(), Health::Down);
-}
-
-#[tokio::test(start_paused = true)]
-async fn other_checks_start_anew_and_keep_the_health() {
-    let mut world = World::start(
-        0,
-        json!({ "web": group([1], json!({ "interval": "1s", "fall": 1 })) }),
-        at_once(false),
-    );
-    sleep(5 * SECOND).await;
-    let before = world.state("web", 1);
-    assert_eq!(before.health(), Health::Down);
-    world.set("web", &group([1], json!({ "interval": "20s", "fall": 1 })));
-    let changed = Instant::now();
-    sleep(100 * SECOND).await;
-    assert!(Arc::ptr_eq(&before, &world.state("web", 1)));
-    let later = world
-        .fake
-        .starts_of(1)
-        .into_iter()
-        .filter(|at| *at > changed + SECOND / 10);
-    let later: Vec<Instant> = later.collect();
-    assert_every(&later, 20 * SECOND);
-    assert_eq!(world.fake.verdicts().len(), 1, "down once, and never reset");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_timeout_says_nothing_while_this_process_is_late_itself() {
-    let web = group(
-        [1],
-        json!({ "interval": "1s", "timeout": "1s", "fall": 1, "start": "up" }),
-    );
-    let world = World::start(0, json!({ "web": web }), |_, _| (FOR_EVER, true));
-    let ends = || world.fake.ends.lock().unwrap().len();
-    for _ in 0..20 {
-        tokio::time::advance(10 * SECOND).await;
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
-    }
-    assert!(ends() >= 5, "{}", ends());
-    assert_eq!(world.state("web", 1).health(), Health::Up);
-    sleep(10 * SECOND).await;
-    assert_eq!(world.state("web", 1).health(), Health::Down);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_probe_longer_than_the_interval_counts_as_a_failure_of_the_server() {
-    let web = group(
-        [1],
-        json!({ "interval": "1s", "timeout": "5s", "fall": 2, "start": "up" }),
-    );
-    let world = World::start(0, json!({ "web": web }), |_, _| (FOR_EVER, true));
-    sleep(12 * SECOND).await;
-    assert_eq!(world.state("web", 1).health(), Health::Down);
-}
-
-#[tokio::test(start_paused = true)]
-async fn at_shutdown_every_probe_ends() {
-    let web = group(1..=5, json!({ "interval": "1s", "timeout": "100s" }));
-    let mut world = World::start(0, json!({ "web": web }), |_, _| (50 * SECOND, true));
-    sleep(2 * SECOND).await;
-    assert_eq!(world.fake.running.load(Ordering::Relaxed), 5);
-    world.shutdown.take().unwrap().send(()).unwrap();
-    (&mut world.task).await.unwrap();
-    sleep(Duration::from_millis(1)).await;
-    assert_eq!(world.fake.running.load(Ordering::Relaxed), 0);
 }
