@@ -70,6 +70,12 @@ impl Spec {
         self.routes.len() == other.routes.len() && pairs.into_iter().all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
+    /// Whether both have groups of the same names.
+    pub fn has_same_names(&self, other: &Spec) -> bool {
+        self.upstreams.len() == other.upstreams.len()
+            && self.upstreams.keys().eq(other.upstreams.keys())
+    }
+
     /// The names of groups that are not one and the same object here and in `before`: changed, added
     /// or removed. One walk over both, so that a change costs little in a state of many groups.
     pub fn changed_upstreams(&self, before: &Spec) -> Vec<Name> {

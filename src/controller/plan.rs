@@ -129,17 +129,38 @@ fn check(
         );
     }
     if !before.has_same_routes(next) {
-        broken.extend(broken_routes(next, forbidden));
+        broken.extend(broken_routes(before, next, forbidden));
     }
     if !broken.is_empty() {
         return Err(Refusal::Invalid(broken));
     }
+    if before.has_same_routes(next) && next.has_same_names(before) {
+        return Ok(Vec::new());
+    }
     dangling_routes(before, next, lenient)
 }
 
-fn broken_routes(next: &Spec, forbidden: &ForbiddenAddresses) -> Vec<Broken> {
-    let mut broken = broken_rules_among_routes(next);
+/// Rules of the routes that changed, and of all together if one came, went or answers elsewhere.
+fn broken_routes(before: &Spec, next: &Spec, forbidden: &ForbiddenAddresses) -> Vec<Broken> {
+    let answers_there = |(old, new): (&Arc<RouteSpec>, &Arc<RouteSpec>)| {
+        Arc::ptr_eq(old, new)
+            || (old.id == new.id && old.hosts == new.hosts && old.paths == new.paths)
+    };
+    let mut pairs = before.routes.iter().zip(&next.routes);
+    let same_places = before.routes.len() == next.routes.len() && pairs.all(answers_there);
+    let mut broken = if same_places {
+        Vec::new()
+    } else {
+        broken_rules_among_routes(next)
+    };
     for (index, route) in next.routes.iter().enumerate() {
+        if before
+            .routes
+            .get(index)
+            .is_some_and(|old| Arc::ptr_eq(old, route))
+        {
+            continue;
+        }
         let place = format!("/routes/{index}");
         broken.extend(
             broken_rules_of_route(route)

@@ -31,7 +31,10 @@ impl Snapshot {
             Some(before) => Arc::new(Routes::build(&spec, Some((&before.spec, &before.routes)))),
             None => Arc::new(Routes::build(&spec, None)),
         };
-        let implicit = implicit(&spec, &upstreams, before);
+        let implicit = match before.filter(|before| keeps_implicit(&before.spec, &spec)) {
+            Some(before) => before.implicit.clone(),
+            None => implicit(&spec, &upstreams, before),
+        };
         Self {
             revision,
             spec,
@@ -122,6 +125,12 @@ fn upstreams(spec: &Arc<Spec>, before: Option<&Snapshot>) -> HashMap<Name, Arc<U
         };
     }
     upstreams
+}
+
+fn keeps_implicit(before: &Spec, spec: &Spec) -> bool {
+    Arc::ptr_eq(&before.defaults, &spec.defaults)
+        && before.has_same_routes(spec)
+        && before.has_same_names(spec)
 }
 
 fn implicit(
