@@ -13,9 +13,9 @@ pub(super) fn run(client: &Client, file: &Path, dry_run: bool) -> anyhow::Result
     let wanted = serde_json::to_value(&config.seed)?;
     let tag = client.tag("state")?;
     let preview = client.preview("state", &wanted)?;
-    show::change(&preview);
     if dry_run {
         return Ok(preview);
     }
+    show::difference(&preview);
     client.put("state", &wanted, &tag)
 }

@@ -82,8 +82,8 @@ pub(super) fn history(answer: &Value) {
 
 const MOST_PATHS: usize = 3;
 
-/// What a change did or would do.
-pub(super) fn change(answer: &Value) {
+/// Each value that differs, before and after.
+pub(super) fn difference(answer: &Value) {
     for entry in list(answer, "diff") {
         let side = |key| entry.get(key).unwrap_or(&Value::Null).to_string();
         println!(
@@ -93,6 +93,11 @@ pub(super) fn change(answer: &Value) {
             side("after")
         );
     }
+}
+
+/// What a change did or would do.
+pub(super) fn change(answer: &Value) {
+    difference(answer);
     for warning in list(answer, "warnings")
         .into_iter()
         .chain(list(answer, "rails"))
