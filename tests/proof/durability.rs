@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::size;
-use super::support::{Client, Edge, Origin};
+use super::support::{Client, Edge, Origin, until};
 
 /// What each writer knows: the last weight that was acknowledged, and the one it may have sent after.
 #[derive(Clone, Copy, Default)]
@@ -80,9 +80,16 @@ fn write_until_killed(
                 }
             });
         }
-        // A random point within a few commits: seeded by the round, so that a failure can be repeated.
-        let moment = Duration::from_micros(500 + (round as u64 * 7919) % 25_000);
-        let began = Instant::now();
+        // After some answers, at a random point within the next commits: derived from the round, so
+        // that a failure can be repeated.
+        let (before, noise) = (
+            total(written),
+            (round as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33,
+        );
+        until("some changes are acknowledged", || {
+            (total(written) > before + noise % 40).then_some(())
+        });
+        let (moment, began) = (Duration::from_micros(noise % 3_000), Instant::now());
         while began.elapsed() < moment {
             std::hint::spin_loop();
         }
