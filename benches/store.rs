@@ -97,7 +97,7 @@ fn filled(store: &dyn Store, tip: &mut Tip, groups: usize, servers: usize) -> St
 }
 
 fn start(c: &mut Criterion) {
-    for replayed in [0, 4000] {
+    for replayed in [0, 2000] {
         let (_directory, settings, mut tip) = fresh();
         let store = open(&settings).expect("opened").store;
         let state = filled(&*store, &mut tip, 10_000, 3);

@@ -23,15 +23,11 @@ use std::time::{Duration, Instant};
 
 use lineage::Lineage;
 use pointsman::change::Change;
-use pointsman::spec::{Address, Digest, Name, Span};
-use pointsman::store::{
-    HandOver, HealthRecord, History, NodeRecord, Opened, Registry, Store, StoreError,
-    StoreSettings, open,
-};
+use pointsman::spec::{Digest, Name};
+use pointsman::store::{Store, StoreError};
 use pruning::*;
 use registry::*;
 use site::Site;
-use tempfile::TempDir;
 
 macro_rules! contract {
     ($($claim:ident)*) => {

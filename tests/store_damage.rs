@@ -25,6 +25,14 @@ use proptest::test_runner::{Config, TestRunner};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    })
+}
+
 /// For the many cases of one test: no disk is waited for, where there is a file system in memory.
 fn in_memory() -> TempDir {
     TempDir::new_in("/dev/shm").unwrap_or_else(|_| TempDir::new().unwrap())
@@ -151,7 +159,7 @@ fn a_flipped_bit_anywhere_says_nothing_wrong() {
     let directory = TempDir::new().unwrap();
     let (path, lineage) = grown(directory.path());
     let whole = fs::read(&path).unwrap();
-    let mut runner = TestRunner::new(Config::with_cases(700));
+    let mut runner = runner(700);
     let bits = whole.len() * 8;
     // A third of them in the file's header and schema, where a bit decides about everything.
     let place = prop_oneof![0..bits, 0..bits, 0..4096 * 8usize];
@@ -177,7 +185,7 @@ fn a_flipped_bit_in_the_write_ahead_log_costs_the_newest_changes_at_most() {
     lineage.grow(&*store, 20);
     let wal = directory.path().join("state.db-wal");
     let (file, frames) = (fs::read(&path).unwrap(), fs::read(&wal).unwrap());
-    let mut runner = TestRunner::new(Config::with_cases(150));
+    let mut runner = runner(150);
     runner
         .run(&(0..frames.len() * 8), |bit| {
             let flipped = in_memory();

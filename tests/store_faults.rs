@@ -16,16 +16,13 @@ mod lineage;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use file::{grown, sqlite};
 use lineage::Lineage;
-use pointsman::spec::Span;
-use pointsman::store::{History, Opened, Store, StoreError, StoreSettings, open};
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use pointsman::store::StoreError;
 use rusqlite::Connection;
 use tempfile::TempDir;
 

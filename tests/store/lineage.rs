@@ -1,5 +1,7 @@
 //! A history made by a test, with the state after each revision, computed without a store.
 
+#![allow(dead_code, reason = "each test file uses a part of this module")]
+
 use std::sync::Arc;
 
 use pointsman::change::Change;

@@ -142,7 +142,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
     }
     let chance = RandomState::new().build_hasher().finish();
     let draft = beside(&format!(".{chance:016x}.new"));
-    let made = fill(&draft).and_then(|()| match fs::hard_link(&draft, path) {
+    let made = fill(&draft, path).and_then(|()| match fs::hard_link(&draft, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         // A file system without hard links.
         Err(_) if !path.exists() => fs::rename(&draft, path).map_err(|error| refused(path, &error)),
@@ -155,14 +155,15 @@ fn create(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn fill(draft: &Path) -> Result<(), StoreError> {
+/// An error names `path`: the draft is nothing that the operator knows.
+fn fill(draft: &Path, path: &Path) -> Result<(), StoreError> {
     OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(draft)
-        .map_err(|error| refused(draft, &error))?;
-    schema::create(draft).map_err(|fault| fault.at(draft))
+        .map_err(|error| refused(path, &error))?;
+    schema::create(draft).map_err(|fault| fault.at(path))
 }
 
 /// A new name in a directory survives a power cut. Where a directory cannot be synced, the file

@@ -15,9 +15,10 @@ const APPLICATION: i64 = 0x504e_544d;
 /// twice, is answered within the usual client's 5 s.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// Commits copy the WAL into the file themselves only when it is this long (16 MB): checkpoints,
-/// which write much, do it after each few parts without holding up commits.
-const WAL_PAGES: i64 = 4000;
+/// A commit copies the WAL into the file when it is this long (4 MB), some 250 commits apart, and
+/// the WAL begins anew: a WAL that no longer grows is the cheapest to sync. Checkpoints, which write
+/// much, copy it themselves after each few parts without holding up commits.
+const WAL_PAGES: i64 = 1000;
 
 /// `head` names the newest revision, so that lost rows are noticed. `total` counts the bytes of all
 /// revisions up to one, those pruned since included. A row in `checkpoint` means that all its parts
