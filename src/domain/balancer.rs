@@ -8,7 +8,6 @@ mod sequence;
 mod tier;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::server::{Server, ServerId};
 use crate::spec::BalanceSpec;
@@ -23,33 +22,18 @@ pub struct Pick<'a> {
     pub random: u64,
 }
 
-/// What a group's balancer remembers from pick to pick; it survives snapshots, so that a change
-/// does not send the next requests to the first server again.
-#[derive(Debug, Default)]
-pub struct Turns(AtomicU64);
-
-impl Turns {
-    fn next(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
 /// Picks one of a tier's servers: of those not tried yet, an up one before an unknown one, and
-/// never one that is down. Exact in tiers of up to [`EXACT`] servers; in larger ones the best of a
-/// sample of at most that many, and of all only when nothing in the sample is usable.
-pub fn pick<'t>(
-    policy: BalanceSpec,
-    tier: &'t Tier,
-    turns: &Turns,
-    pick: &Pick<'_>,
-) -> Option<&'t Arc<Server>> {
+/// never one that is down. Exact in tiers of up to [`EXACT`] servers; in larger ones the best of
+/// samples of at most that many, and of all only when nothing in them is usable: the cost grows with
+/// the tier only where fewer than about one server in twenty can be used.
+pub fn pick<'t>(policy: BalanceSpec, tier: &'t Tier, pick: &Pick<'_>) -> Option<&'t Arc<Server>> {
     if tier.is_empty() {
         return None;
     }
     match policy {
-        BalanceSpec::RoundRobin => round_robin::pick(tier, turns, pick),
+        BalanceSpec::RoundRobin => round_robin::pick(tier, pick),
         BalanceSpec::Random => random::pick(tier, pick),
-        BalanceSpec::LeastConnections => least_connections::pick(tier, turns, pick),
+        BalanceSpec::LeastConnections => least_connections::pick(tier, pick),
     }
 }
 

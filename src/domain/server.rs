@@ -122,15 +122,14 @@ impl Server {
         }
     }
 
-    /// The one place where the axes meet. Without checks, unknown is as good as up.
+    /// Whether its group has active checks.
+    pub fn is_checked(&self) -> bool {
+        self.checked
+    }
+
+    /// The axes seen together.
     pub fn state(&self) -> State {
-        match (self.admin, self.health()) {
-            (Admin::Down, _) => State::Down,
-            (Admin::Drain, _) => State::Draining,
-            (Admin::Up, Health::Down) => State::Unhealthy,
-            (Admin::Up, Health::Unknown) if self.checked => State::Unknown,
-            (Admin::Up, _) => State::Up,
-        }
+        State::of(self.admin, self.checked, self.state.health())
     }
 
     /// Whether the rails count it: admin up and health not down. Weight 0 takes no requests.
@@ -148,7 +147,8 @@ pub struct ServerState {
     in_flight: AtomicU32,
     requests: AtomicU64,
     failures: AtomicU64,
-    last_check: Mutex<Option<LastCheck>>,
+    /// Boxed, so that what requests touch fits into 64 bytes.
+    last_check: Mutex<Option<Box<LastCheck>>>,
 }
 
 /// How the last probe went.
@@ -183,6 +183,11 @@ impl ServerState {
         }
     }
 
+    /// Its identity.
+    pub fn id(&self) -> ServerId {
+        self.id
+    }
+
     /// What checks observed.
     pub fn health(&self) -> Health {
         match self.health.load(Ordering::Relaxed) {
@@ -208,15 +213,15 @@ impl ServerState {
 
     /// How the last probe went. For pages and probes: no request takes this lock.
     pub fn last_check(&self) -> Option<LastCheck> {
-        self.lock_last_check().clone()
+        self.lock_last_check().as_deref().cloned()
     }
 
     /// Records a probe.
     pub fn set_last_check(&self, check: LastCheck) {
-        *self.lock_last_check() = Some(check);
+        *self.lock_last_check() = Some(Box::new(check));
     }
 
-    fn lock_last_check(&self) -> MutexGuard<'_, Option<LastCheck>> {
+    fn lock_last_check(&self) -> MutexGuard<'_, Option<Box<LastCheck>>> {
         self.last_check
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -273,6 +278,18 @@ impl fmt::Debug for InFlight {
 }
 
 impl State {
+    /// The one place where the axes meet. Without checks nothing is observed, and unknown is as good
+    /// as up.
+    pub fn of(admin: Admin, checked: bool, health: Health) -> Self {
+        match (admin, health) {
+            (Admin::Down, _) => Self::Down,
+            (Admin::Drain, _) => Self::Draining,
+            (Admin::Up, Health::Down) if checked => Self::Unhealthy,
+            (Admin::Up, Health::Unknown) if checked => Self::Unknown,
+            (Admin::Up, _) => Self::Up,
+        }
+    }
+
     /// The word of the API.
     pub fn as_str(self) -> &'static str {
         match self {

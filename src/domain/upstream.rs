@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::balancer::{self, Pick, Tier, Turns};
+use super::balancer::{self, Pick, Tier};
 use super::server::{Server, ServerState};
 use crate::spec::{
     Address, BalanceSpec, CheckType, HealthSpec, HostHeader, Name, RetryCause, RetrySpec,
@@ -20,7 +20,6 @@ pub struct Upstream {
     servers: Vec<Arc<Server>>,
     primaries: Tier,
     backups: Tier,
-    turns: Arc<Turns>,
     host: HostHeader,
     timeouts: Timeouts,
     retry: Arc<Retry>,
@@ -71,16 +70,17 @@ impl Upstream {
             .filter(|health| health.kind != Some(CheckType::None))
             .map(Arc::new);
         let servers = carried_over(&full, health.as_deref(), before);
+        let tier = |backup, before| {
+            let members = servers.iter().filter(|server| server.is_backup() == backup);
+            Tier::new(members, before)
+        };
         Self {
             name: name.clone(),
             spec: spec.clone(),
             policy: full.balance.unwrap_or_default(),
-            primaries: Tier::new(servers.iter().filter(|server| !server.is_backup())),
-            backups: Tier::new(servers.iter().filter(|server| server.is_backup())),
+            primaries: tier(false, before.map(|before| &before.primaries)),
+            backups: tier(true, before.map(|before| &before.backups)),
             servers,
-            turns: before
-                .map(|before| before.turns.clone())
-                .unwrap_or_default(),
             host: full.host.unwrap_or_default(),
             timeouts: Timeouts::new(full.timeouts.unwrap_or_default()),
             retry: Arc::new(Retry::new(full.retry.unwrap_or_default())),
@@ -107,7 +107,7 @@ impl Upstream {
     /// A server for a request that was tried on `pick.tried`: primaries before backups, and within
     /// each an up one before an unknown one. None when nothing eligible is left.
     pub fn pick(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
-        let from = |tier| balancer::pick(self.policy, tier, &self.turns, pick);
+        let from = |tier| balancer::pick(self.policy, tier, pick);
         from(&self.primaries).or_else(|| from(&self.backups))
     }
 

@@ -1,46 +1,48 @@
 use std::sync::Arc;
 
-use super::tier::{Rank, rank};
-use super::{EXACT, Pick, SplitMix, Tier, Turns};
+use super::tier::Rank;
+use super::{EXACT, Pick, SplitMix, Tier};
 use crate::domain::server::Server;
 
 /// The fewest requests in flight for its weight. Up to [`EXACT`] servers all are compared; equals
 /// take turns by weight, because the comparison begins at the server whose turn it is.
-pub(super) fn pick<'t>(tier: &'t Tier, turns: &Turns, pick: &Pick<'_>) -> Option<&'t Arc<Server>> {
-    if tier.len() <= EXACT {
-        let (before, from) = tier.servers().split_at_checked(tier.place(turns.next()))?;
-        return best(from.iter().chain(before), pick);
-    }
-    let mut random = SplitMix(pick.random);
-    let sample = (0..SAMPLE).filter_map(|_| tier.server(random.below(tier.len())));
-    best(sample, pick).or_else(|| tier.search(pick))
+pub(super) fn pick<'t>(tier: &'t Tier, pick: &Pick<'_>) -> Option<&'t Arc<Server>> {
+    let found = if tier.len() <= EXACT {
+        let from = tier.place(tier.next_turn());
+        best(tier, (from..tier.len()).chain(0..from), pick)
+    } else {
+        let mut random = SplitMix(pick.random);
+        let mut sample = |size| best(tier, (0..size).map(|_| random.below(tier.len())), pick);
+        sample(SAMPLE)
+            .or_else(|| sample(EXACT))
+            .or_else(|| tier.search(pick).map(|(_, place)| place))
+    };
+    tier.server(found?)
 }
 
-/// Of more servers the best of this many is taken, drawn evenly. Two would already make long
-/// queues exponentially rare (Mitzenmacher 2001); eight find an idle server nearly always.
+/// Of more servers the best of this many is taken, drawn evenly; of [`EXACT`] if none of them can
+/// be used. Two would already make long queues exponentially rare (Mitzenmacher 2001); eight find
+/// an idle server nearly always.
 const SAMPLE: usize = 8;
 
-fn best<'t>(
-    servers: impl Iterator<Item = &'t Arc<Server>>,
-    pick: &Pick<'_>,
-) -> Option<&'t Arc<Server>> {
-    let mut best: Option<(Rank, &Arc<Server>)> = None;
-    for server in servers {
-        let Some(rank) = rank(server, pick) else {
+fn best(tier: &Tier, places: impl Iterator<Item = usize>, pick: &Pick<'_>) -> Option<usize> {
+    let mut best: Option<(Rank, (u64, u64), usize)> = None;
+    for place in places {
+        let Some(rank) = tier.rank(place, pick) else {
             continue;
         };
-        let better = best.is_none_or(|(found, current)| {
-            rank < found || (rank == found && is_less_loaded(server, current))
+        let load = tier.load(place);
+        let better = best.is_none_or(|(found, least, _)| {
+            rank < found || (rank == found && is_less(load, least))
         });
         if better {
-            best = Some((rank, server));
+            best = Some((rank, load, place));
         }
     }
-    best.map(|(_, server)| server)
+    best.map(|(_, _, place)| place)
 }
 
-/// Compares (in flight + 1) / weight without dividing: the load that each would have with this request.
-fn is_less_loaded(a: &Server, b: &Server) -> bool {
-    let load = |server: &Server| u64::from(server.shared().in_flight()) + 1;
-    load(a) * u64::from(b.weight()) < load(b) * u64::from(a.weight())
+/// Compares two fractions without dividing; each factor is below 2^33.
+fn is_less((a, of): (u64, u64), (b, of_b): (u64, u64)) -> bool {
+    a * of_b < b * of
 }

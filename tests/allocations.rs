@@ -1,0 +1,51 @@
+//! A request pays for no allocation when a server is picked for it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
+use std::sync::Arc;
+
+use pointsman::domain::balancer::Pick;
+use pointsman::domain::server::Health;
+use pointsman::domain::snapshot::Snapshot;
+use pointsman::spec::{Name, Spec};
+
+fn snapshot(servers: usize, balance: &str) -> Snapshot {
+    let addresses: Vec<String> = (0..servers)
+        .map(|place| format!("10.0.{}.{}:80", place / 250, place % 250 + 1))
+        .collect();
+    let spec: Spec = serde_json::from_value(serde_json::json!({
+        "upstreams": {"web": {"balance": balance, "servers": addresses, "health": {}}}
+    }))
+    .unwrap();
+    Snapshot::build(1, Arc::new(spec), None)
+}
+
+#[test]
+fn a_pick_allocates_nothing() {
+    for balance in ["round_robin", "random", "least_connections"] {
+        for servers in [1, 10, 32, 33, 5_000] {
+            let snapshot = snapshot(servers, balance);
+            let upstream = snapshot.upstream(&Name::new("web").unwrap()).unwrap();
+            // Up, all unknown, all down: the last two take the longer ways.
+            for health in [Health::Up, Health::Unknown, Health::Down] {
+                for server in upstream.servers() {
+                    server.shared().set_health(health, 1);
+                }
+                let tried = [upstream.servers()[0].id()];
+                let counted = allocation_counter::measure(|| {
+                    for random in 0..100 {
+                        std::hint::black_box(upstream.pick(&Pick { tried: &[], random }));
+                        std::hint::black_box(upstream.pick(&Pick {
+                            tried: &tried,
+                            random,
+                        }));
+                    }
+                });
+                assert_eq!(
+                    counted.count_total, 0,
+                    "{balance}, {servers} servers, {health:?}"
+                );
+            }
+        }
+    }
+}
