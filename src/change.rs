@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::spec::{Address, Name, RouteSpec, ServerSpec, Spec, Target, UpstreamSpec};
 
 pub use diff::{diff, entries};
 
 /// One edit. A transaction is a list of them: all or nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {
     /// Creates or replaces a group.
@@ -29,6 +30,7 @@ pub enum Change {
         /// The group.
         name: Name,
         /// The patch.
+        #[schema(value_type = Object)]
         upstream: Value,
     },
     /// Removes a group.
@@ -50,6 +52,7 @@ pub enum Change {
         /// The member.
         address: Address,
         /// The patch.
+        #[schema(value_type = Object)]
         server: Value,
     },
     /// Removes a member.
@@ -71,6 +74,7 @@ pub enum Change {
         /// The route.
         id: Name,
         /// The patch.
+        #[schema(value_type = Object)]
         route: Value,
     },
     /// Removes a route.

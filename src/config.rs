@@ -24,10 +24,9 @@ use crate::spec::Spec;
 
 pub use errors::{ConfigErrors, Mark, Problem};
 pub use settings::{
-    ControlSettings, ControlTls, LimitSettings, ListenerSettings, Role, ServerSettings,
-    StateSettings, Token,
+    ControlSettings, ControlTls, LimitSettings, ListenerSettings, ServerSettings, StateSettings,
 };
-pub use values::{ByteSize, ListenAddress, NamePattern, Network};
+pub use values::{ByteSize, ListenAddress, Network};
 
 /// Everything that the file says, with the default where it says nothing.
 ///

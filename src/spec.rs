@@ -8,9 +8,11 @@ mod explain;
 mod forbidden;
 mod health;
 mod name;
+mod name_pattern;
 mod revision;
 mod route;
 mod rules;
+mod schema;
 mod server;
 mod target;
 mod units;
@@ -21,12 +23,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use address::{Address, AddressError};
 pub use explain::{explain, nearest};
 pub use forbidden::ForbiddenAddresses;
 pub use health::{CheckType, HealthSpec, StartHealth, StatusRange};
 pub use name::{Name, NameError};
+pub use name_pattern::NamePattern;
 pub use revision::{DiffEntry, Digest, Meta, Revision};
 pub use route::{CreatedBy, HostPattern, PathPattern, RouteSpec, normal_host};
 pub use rules::{
@@ -45,14 +49,18 @@ pub use upstream::{
 /// The whole desired state.
 ///
 /// Objects are shared (`Arc`), so that a changed copy costs one object and the pointer tables.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(as = State)]
 pub struct Spec {
     /// Any key of an upstream, applied to every upstream that does not set it.
+    #[schema(value_type = UpstreamSpec)]
     pub defaults: Arc<UpstreamSpec>,
     /// The groups by name.
+    #[schema(value_type = BTreeMap<String, UpstreamSpec>)]
     pub upstreams: BTreeMap<Name, Arc<UpstreamSpec>>,
     /// The routes in file order; ids are unique.
+    #[schema(value_type = Vec<RouteSpec>)]
     pub routes: Vec<Arc<RouteSpec>>,
 }
 

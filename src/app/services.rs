@@ -102,7 +102,7 @@ fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProx
 fn control(parts: &Parts, is_ready: watch::Receiver<bool>) -> anyhow::Result<Service<Control>> {
     let settings = &parts.config.control;
     let app = Control::new(
-        (),
+        settings.for_control(&parts.config),
         parts.controller.clone(),
         parts.metrics.clone(),
         is_ready,

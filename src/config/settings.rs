@@ -2,12 +2,15 @@
 //! "0 = no limit" has become `None` here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::values::{ListenAddress, NamePattern};
+use super::Config;
+use super::values::ListenAddress;
+use crate::control::{self, Place, Token};
 use crate::spec::Name;
 use crate::store::{History, StoreSettings};
 
@@ -67,6 +70,23 @@ pub struct ControlSettings {
     pub tokens: Vec<Token>,
 }
 
+impl ControlSettings {
+    /// The same as the control endpoint takes it, with what it needs of the rest of the file.
+    pub fn for_control(&self, config: &Config) -> control::ControlSettings {
+        control::ControlSettings {
+            place: match &self.address {
+                ListenAddress::Tcp(address) => Place::Tcp(*address),
+                ListenAddress::Unix(path) => Place::Unix(path.clone()),
+            },
+            allow: self.allow.clone(),
+            hosts: self.hosts.clone(),
+            tokens: self.tokens.clone(),
+            node: config.server.node.to_string(),
+            file: Arc::new(config.seed.clone()),
+        }
+    }
+}
+
 /// A certificate with its key, as PEM files.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,31 +95,6 @@ pub struct ControlTls {
     pub cert: PathBuf,
     /// The private key.
     pub key: PathBuf,
-}
-
-/// What a bearer of a token may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// Its name in histories.
-    pub name: String,
-    /// The SHA-256 of the token; the token itself is kept nowhere.
-    pub sha256: [u8; 32],
-    /// What it may do.
-    pub role: Role,
-    /// The upstreams it may do it to.
-    pub upstreams: Vec<NamePattern>,
-}
-
-/// What a token may do; each may do what the one before may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Look.
-    Read,
-    /// Change servers, switch routes.
-    Operate,
-    /// Everything.
-    Admin,
 }
 
 /// Where revisions are kept.

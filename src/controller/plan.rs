@@ -53,6 +53,7 @@ pub(super) fn plan(
             diff,
             warnings: Vec::new(),
             rails: Vec::new(),
+            snapshot: base.snapshot.clone(),
         };
         return Ok(Plan {
             outcome,
@@ -78,7 +79,7 @@ pub(super) fn plan(
     };
     let next = Base {
         digest: store::digest(&revision),
-        snapshot,
+        snapshot: snapshot.clone(),
     };
     let is_new = !submission.dry_run;
     let outcome = Outcome {
@@ -87,6 +88,7 @@ pub(super) fn plan(
         diff,
         warnings,
         rails,
+        snapshot,
     };
     Ok(Plan {
         outcome,

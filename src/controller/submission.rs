@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use crate::change::Change;
 use crate::domain::rails::Rail;
+use crate::domain::snapshot::Snapshot;
 use crate::spec::{DiffEntry, Meta, Name, Spec};
 
 /// Changes that are to happen together, and the conditions for it.
@@ -26,6 +29,10 @@ pub enum Precondition {
     Upstream(Name, u64),
     /// The route was last changed in this revision.
     Route(Name, u64),
+    /// There is such a group.
+    SomeUpstream(Name),
+    /// There is such a route.
+    SomeRoute(Name),
     /// There is no such group yet.
     NoUpstream(Name),
     /// There is no such route yet.
@@ -58,6 +65,8 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// The rails that a dry run hits, or that force passed.
     pub rails: Vec<Rail>,
+    /// The state that the change led to, or would lead to.
+    pub snapshot: Arc<Snapshot>,
 }
 
 impl Precondition {
@@ -65,14 +74,17 @@ impl Precondition {
     pub(super) fn conflict(&self, spec: &Spec, revision: u64) -> Option<u64> {
         let upstream = |name: &Name| spec.upstreams.get(name).map(|upstream| upstream.changed_at);
         let route = |id: &Name| spec.route(id).map(|route| route.changed_at);
+        // What is gone has changed, whatever number is expected.
+        let conflict = |at: Option<u64>, expected: u64| match at {
+            Some(at) => (at != expected).then_some(at),
+            None => Some(revision),
+        };
         match self {
             Self::State(expected) => (*expected != revision).then_some(revision),
-            Self::Upstream(name, expected) => {
-                Some(upstream(name).unwrap_or(revision)).filter(|at| at != expected)
-            }
-            Self::Route(id, expected) => {
-                Some(route(id).unwrap_or(revision)).filter(|at| at != expected)
-            }
+            Self::Upstream(name, expected) => conflict(upstream(name), *expected),
+            Self::Route(id, expected) => conflict(route(id), *expected),
+            Self::SomeUpstream(name) => upstream(name).is_none().then_some(revision),
+            Self::SomeRoute(id) => route(id).is_none().then_some(revision),
             Self::NoUpstream(name) => upstream(name),
             Self::NoRoute(id) => route(id),
         }

@@ -1,9 +1,10 @@
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Span;
 
 /// Active checks of a group. Present with no field set: the defaults. Absent: no checks.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthSpec {
     /// What is sent; default `http`.
@@ -66,7 +67,7 @@ impl HealthSpec {
 }
 
 /// What a probe sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckType {
     /// A GET over HTTP/1.1, or the raw `request`; the status decides.
@@ -78,7 +79,7 @@ pub enum CheckType {
 }
 
 /// What a server is taken for before its checks decide.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StartHealth {
     /// Eligible only if nothing better is.

@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::change::Change;
 
@@ -43,13 +44,15 @@ pub struct Meta {
 }
 
 /// One value that a revision changed, at its place in the state.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DiffEntry {
     /// A JSON pointer (RFC 6901); servers are named by their address, routes by their id.
     pub path: String,
     /// The value before; `null` when there was none.
+    #[schema(value_type = Object, nullable)]
     pub before: Value,
     /// The value after; `null` when it is gone.
+    #[schema(value_type = Object, nullable)]
     pub after: Value,
 }
 

@@ -2,11 +2,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Name, Target, upstream::is_zero};
 
 /// A rule that leads requests for some hosts and paths to a target.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSpec {
     /// Its identity; made from host and path when absent.
@@ -25,11 +26,12 @@ pub struct RouteSpec {
     pub created_by: Option<CreatedBy>,
     /// The revision that changed this route last; its ETag. Set by the one writer.
     #[serde(default, skip_serializing_if = "is_zero")]
+    #[schema(read_only)]
     pub changed_at: u64,
 }
 
 /// What made a route that no operator wrote.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CreatedBy {
     /// The switch of a host that had no route of its own.

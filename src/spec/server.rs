@@ -1,25 +1,30 @@
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use utoipa::ToSchema;
+
 use super::Address;
 
 /// One member of a group as it is asked for.
 ///
 /// Read from the short form (`"10.0.0.5:8080"`) or from an object.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ServerSpec {
     /// Where it listens; its identity within the group.
     pub address: Address,
     /// Its share of the traffic beside the others' weights, 0 to 65535. 0: no traffic.
+    #[schema(default = 1, required = false)]
     pub weight: u16,
     /// What the operator wants.
+    #[schema(required = false)]
     pub admin: Admin,
     /// Used only when no primary is available.
+    #[schema(default = false, required = false)]
     pub backup: bool,
 }
 
 /// What the operator wants of a server. Checks never change it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Admin {
     /// Takes requests.

@@ -1,10 +1,11 @@
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{HealthSpec, ServerSpec, Span};
 
 /// A group of servers as it is asked for. A field that is not set comes from the state's `defaults`
 /// and then from the product's.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamSpec {
     /// How a server is picked; default `round_robin`.
@@ -14,6 +15,7 @@ pub struct UpstreamSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostHeader>,
     /// The members, in file order; addresses are unique.
+    #[schema(value_type = Vec<super::schema::ServerForms>)]
     pub servers: Vec<ServerSpec>,
     /// The protocol spoken to the servers; default `http/1.1`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,6 +40,7 @@ pub struct UpstreamSpec {
     pub min_healthy: Option<u32>,
     /// The revision that changed this group last; the group's ETag. Set by the one writer.
     #[serde(skip_serializing_if = "is_zero")]
+    #[schema(read_only)]
     pub changed_at: u64,
 }
 
@@ -84,7 +87,7 @@ pub(super) fn is_zero(number: &u64) -> bool {
 }
 
 /// How a server is picked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BalanceSpec {
     /// nginx's smooth weighted round robin.
@@ -130,7 +133,7 @@ impl From<HostHeader> for String {
 }
 
 /// The protocol spoken to the servers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum Protocol {
     /// HTTP/1.1 over pooled connections.
     #[default]
@@ -139,7 +142,7 @@ pub enum Protocol {
 }
 
 /// How long each step towards a server may take; `0s` means no limit.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeoutsSpec {
     /// Until the connection stands; default `2s`.
@@ -172,7 +175,7 @@ impl TimeoutsSpec {
 }
 
 /// When a request is tried on another server.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetrySpec {
     /// Attempts in all, 1 to 16; 1 never retries. Default 2.
@@ -198,7 +201,7 @@ impl RetrySpec {
 }
 
 /// A failure after which another server may be tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum RetryCause {
     /// No connection; nothing was sent.
     #[serde(rename = "connect")]
@@ -221,7 +224,7 @@ pub enum RetryCause {
 }
 
 /// What happens when every server of a group is down.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenAllDown {
     /// 503 with the reason.

@@ -3,10 +3,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::super::settings::{ControlSettings, ControlTls, Role, Token};
-use super::super::values::{ListenAddress, NamePattern, Network};
+use super::super::settings::{ControlSettings, ControlTls};
+use super::super::values::{ListenAddress, Network};
 use super::networks;
-use crate::spec::Name;
+use crate::control::{Role, Token};
+use crate::spec::{Name, NamePattern};
 
 /// Section `control`.
 #[derive(Debug, Default, Deserialize)]

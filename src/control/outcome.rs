@@ -1,0 +1,147 @@
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::refusal::rail_upstream;
+use super::view::Tagged;
+use crate::controller::Outcome;
+use crate::domain::snapshot::Snapshot;
+use crate::spec::DiffEntry;
+
+/// The state's number, on every answer.
+pub(super) const REVISION: HeaderName = HeaderName::from_static("pointsman-revision");
+/// One for each warning, where the body is the changed object.
+const WARNING: HeaderName = HeaderName::from_static("pointsman-warning");
+
+/// A change that happened, or would happen; on its way to become an answer.
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    pub(super) dry_run: bool,
+}
+
+/// What a change did, or would do.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Outcome)]
+pub(super) struct OutcomeView {
+    /// The state's number now; null for a dry run.
+    revision: Option<u64>,
+    diff: Vec<DiffEntry>,
+    /// What the operator should know.
+    warnings: Vec<String>,
+    /// The rails that a dry run hits, or that force passed.
+    rails: Vec<RailView>,
+}
+
+/// A rail that a change runs into.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Rail)]
+struct RailView {
+    #[schema(value_type = String, example = "rail_last_server")]
+    code: &'static str,
+    upstream: String,
+    message: String,
+}
+
+impl Done {
+    /// Answers with the changed object and its tag; for a dry run, and when the object is gone, with
+    /// the outcome. `created_at` is the object's path in the API if this call creates it.
+    pub(super) fn object<T: Serialize>(
+        self,
+        created_at: Option<String>,
+        find: impl FnOnce(&Snapshot) -> Option<Tagged<T>>,
+    ) -> Response {
+        let found = if self.dry_run {
+            None
+        } else {
+            find(&self.outcome.snapshot)
+        };
+        let Some(Tagged { tag, value }) = found else {
+            return self.outcome();
+        };
+        let status = match &created_at {
+            Some(_) => StatusCode::CREATED,
+            None => StatusCode::OK,
+        };
+        let mut response = self.with_headers(json(status, &value));
+        response.headers_mut().insert(ETAG, etag(tag));
+        if let Some(location) = created_at.and_then(|path| HeaderValue::try_from(path).ok()) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        response
+    }
+
+    /// Answers that the object is gone.
+    pub(super) fn deleted(self) -> Response {
+        if self.dry_run {
+            return self.outcome();
+        }
+        let response = StatusCode::NO_CONTENT.into_response();
+        self.with_headers(response)
+    }
+
+    /// Answers with what changed.
+    pub(super) fn outcome(self) -> Response {
+        let outcome = &self.outcome;
+        let view = OutcomeView {
+            revision: (!self.dry_run).then_some(outcome.revision),
+            diff: outcome.diff.clone(),
+            warnings: outcome.warnings.clone(),
+            rails: outcome.rails.iter().map(RailView::new).collect(),
+        };
+        let mut response = json(StatusCode::OK, &view);
+        response
+            .headers_mut()
+            .insert(REVISION, outcome.revision.into());
+        response
+    }
+
+    /// Whether the change made the object at this path of the state.
+    pub(super) fn is_new(&self, path: &str) -> bool {
+        let made =
+            |entry: &DiffEntry| entry.before.is_null() && entry.path.eq_ignore_ascii_case(path);
+        self.outcome.diff.iter().any(made)
+    }
+
+    fn with_headers(&self, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        headers.insert(REVISION, self.outcome.revision.into());
+        for warning in &self.outcome.warnings {
+            if let Ok(warning) = HeaderValue::from_str(warning) {
+                headers.append(WARNING, warning);
+            }
+        }
+        response
+    }
+}
+
+impl RailView {
+    fn new(rail: &crate::domain::rails::Rail) -> Self {
+        Self {
+            code: rail.code(),
+            upstream: rail_upstream(rail).to_string(),
+            message: rail.to_string(),
+        }
+    }
+}
+
+/// A strong tag for a revision's number.
+pub(super) fn etag(number: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{number}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
+}
+
+/// A value as JSON. What we show always can be written.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => (status, [(CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => {
+            log::error!("an answer cannot be written as JSON: {error}");
+            super::problem::Problem::new(
+                super::problem::Code::Internal,
+                "the answer cannot be written",
+            )
+            .into_response()
+        }
+    }
+}

@@ -1,0 +1,120 @@
+use std::fmt::Error;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::domain::server::Server;
+use crate::domain::snapshot::Snapshot;
+use crate::domain::upstream::Upstream;
+
+/// The series of the snapshot: for each group and each server.
+#[derive(Debug)]
+pub(super) struct Series(pub(super) Arc<Snapshot>);
+
+impl Collector for Series {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let encoder = &mut encoder;
+        self.upstreams(
+            encoder,
+            "pointsman_upstream_usable_servers",
+            "Servers of the group that could take requests",
+            |upstream| upstream.usable(),
+        )?;
+        self.upstreams(
+            encoder,
+            "pointsman_upstream_servers",
+            "Servers of the group",
+            |upstream| upstream.servers().len(),
+        )?;
+        self.gauges(
+            encoder,
+            "pointsman_server_up",
+            "Whether the server could take requests: admin up, health not down",
+            |server| i64::from(server.is_usable()),
+        )?;
+        self.gauges(
+            encoder,
+            "pointsman_server_in_flight",
+            "Requests that the server works on now",
+            |server| i64::from(server.shared().in_flight()),
+        )?;
+        self.counters(
+            encoder,
+            "pointsman_server_requests",
+            "Attempts sent to the server",
+            |server| server.shared().requests(),
+        )?;
+        self.counters(
+            encoder,
+            "pointsman_server_failures",
+            "Attempts sent to the server that failed",
+            |server| server.shared().failures(),
+        )
+    }
+}
+
+impl Series {
+    fn upstreams(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&Upstream) -> usize,
+    ) -> Result<(), Error> {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for upstream in self.0.upstreams() {
+            let labels = [("upstream", upstream.name().as_str())];
+            let value = i64::try_from(value(upstream)).unwrap_or(i64::MAX);
+            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn gauges(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&Server) -> i64,
+    ) -> Result<(), Error> {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (upstream, server) in self.servers() {
+            let labels = labels(upstream, server);
+            ConstGauge::new(value(server)).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn counters(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&Server) -> u64,
+    ) -> Result<(), Error> {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (upstream, server) in self.servers() {
+            let labels = labels(upstream, server);
+            ConstCounter::new(value(server)).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn servers(&self) -> impl Iterator<Item = (&Upstream, &Server)> {
+        self.0.upstreams().flat_map(|upstream| {
+            let servers = upstream.servers().iter();
+            servers.map(move |server| (&**upstream, &**server))
+        })
+    }
+}
+
+fn labels<'a>(upstream: &'a Upstream, server: &'a Server) -> [(&'a str, &'a str); 2] {
+    [
+        ("upstream", upstream.name().as_str()),
+        ("server", server.label()),
+    ]
+}

@@ -1,0 +1,128 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::api::Api;
+use super::super::edit::Look;
+use super::super::problem::Problem;
+use super::super::view::{self, ServerView};
+use crate::domain::snapshot::Snapshot;
+use crate::domain::upstream::Upstream;
+use crate::spec::Name;
+
+/// The live picture of this node.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Status)]
+pub(super) struct StatusView {
+    /// The state's number.
+    revision: u64,
+    node: String,
+    #[schema(value_type = String)]
+    version: &'static str,
+    /// Since the process started.
+    #[schema(example = "3h25m7s")]
+    uptime: String,
+    uptime_seconds: u64,
+    /// Whether every listener accepts.
+    ready: bool,
+    /// Whether the configuration file and the state differ, in one line.
+    #[schema(value_type = String)]
+    file: &'static str,
+    /// What needs somebody's attention.
+    problems: Vec<String>,
+    upstreams: Vec<UpstreamStatus>,
+}
+
+/// The live picture of a group.
+#[derive(Serialize, ToSchema)]
+struct UpstreamStatus {
+    name: Name,
+    /// Servers that could take requests: admin up and health not down.
+    usable: usize,
+    /// Servers in all.
+    total: usize,
+    /// Whether no server could take a request.
+    all_down: bool,
+    servers: Vec<ServerView>,
+}
+
+/// The live picture: every server with its state, health and counters.
+#[utoipa::path(get, path = "/v1/status", tag = "status",
+    responses((status = 200, body = StatusView)))]
+pub(super) async fn get(State(api): State<Arc<Api>>, look: Look) -> Result<Response, Problem> {
+    let shown = api.clone();
+    api.show(&look, move |snapshot| {
+        Ok((snapshot.revision(), StatusView::new(&shown, snapshot)))
+    })
+    .await
+}
+
+impl StatusView {
+    fn new(api: &Api, snapshot: &Snapshot) -> Self {
+        let uptime = api.started.elapsed();
+        let upstreams: Vec<UpstreamStatus> = snapshot
+            .upstreams()
+            .map(|upstream| UpstreamStatus::new(upstream))
+            .collect();
+        let problems = upstreams.iter().filter_map(UpstreamStatus::problem);
+        Self {
+            revision: snapshot.revision(),
+            node: api.settings.node.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            uptime: in_words(uptime),
+            uptime_seconds: uptime.as_secs(),
+            ready: *api.ready.borrow(),
+            file: match snapshot.spec().says_the_same(&api.settings.file) {
+                true => "the state is as the file has it",
+                false => {
+                    "the state differs from the file: `pointsman ctl apply -f FILE` shows and installs the file's"
+                }
+            },
+            problems: problems.collect(),
+            upstreams,
+        }
+    }
+}
+
+impl UpstreamStatus {
+    fn new(upstream: &Upstream) -> Self {
+        let usable = upstream.usable();
+        Self {
+            name: upstream.name().clone(),
+            usable,
+            total: upstream.servers().len(),
+            all_down: usable == 0,
+            servers: view::servers(upstream),
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        let name = &self.name;
+        match (self.usable, self.total) {
+            (0, 0) => Some(format!("upstream `{name}` has no servers")),
+            (0, total) => Some(format!("upstream `{name}`: all {total} servers are down")),
+            _ => None,
+        }
+    }
+}
+
+/// `3h25m7s`; whole seconds.
+fn in_words(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+    ];
+    let words = parts
+        .iter()
+        .skip_while(|(count, unit)| *count == 0 && *unit != "s");
+    words
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect()
+}

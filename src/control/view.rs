@@ -1,0 +1,193 @@
+//! How objects of the state are shown: what is stored, and beside it what was observed.
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::clock::Timestamp;
+use crate::domain::server::{Health, LastCheck, Server, State};
+use crate::domain::snapshot::Snapshot;
+use crate::domain::upstream::Upstream;
+use crate::spec::{Address, Name, ServerSpec, UpstreamSpec};
+
+/// A group of servers.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Upstream)]
+pub(super) struct UpstreamView {
+    #[schema(read_only)]
+    name: Name,
+    /// The revision that changed it last; its ETag.
+    #[schema(read_only)]
+    changed_at: u64,
+    #[serde(flatten)]
+    #[schema(value_type = UpstreamSpec)]
+    settings: Settings,
+    servers: Vec<ServerView>,
+}
+
+/// What is stored of a group, without its servers.
+struct Settings(UpstreamSpec);
+
+/// One member of a group.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Server)]
+pub(super) struct ServerView {
+    #[serde(flatten)]
+    spec: ServerSpec,
+    #[schema(read_only)]
+    status: ServerStatus,
+}
+
+/// What was observed of a server on this node.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ServerStatus {
+    /// `up`, `unknown` (checked, no verdict yet), `draining`, `down` (by the operator) or
+    /// `unhealthy` (by its checks).
+    #[schema(value_type = String, example = "up")]
+    state: &'static str,
+    /// What checks observed: `unknown`, `up` or `down`.
+    #[schema(value_type = String, example = "unknown")]
+    health: &'static str,
+    /// When the health changed last; null if never.
+    #[schema(format = DateTime)]
+    since: Option<String>,
+    /// Why it is in this state.
+    reason: String,
+    /// Requests that it works on now.
+    in_flight: u32,
+    /// Attempts sent to it since it became a member or this process started.
+    requests: u64,
+    /// Attempts of these that failed.
+    failures: u64,
+    last_check: Option<LastCheckView>,
+}
+
+/// How the last probe went.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LastCheck)]
+struct LastCheckView {
+    #[schema(format = DateTime)]
+    at: String,
+    ok: bool,
+    duration_ms: u64,
+    detail: String,
+}
+
+/// Something with the revision that changed it last.
+pub(super) struct Tagged<T> {
+    pub(super) tag: u64,
+    pub(super) value: T,
+}
+
+impl UpstreamView {
+    pub(super) fn new(upstream: &Upstream) -> Self {
+        let spec = upstream.spec();
+        Self {
+            name: upstream.name().clone(),
+            changed_at: spec.changed_at,
+            settings: Settings(UpstreamSpec {
+                servers: Vec::new(),
+                ..UpstreamSpec::clone(spec)
+            }),
+            servers: servers(upstream),
+        }
+    }
+
+    pub(super) fn find(snapshot: &Snapshot, name: &Name) -> Option<Tagged<Self>> {
+        let upstream = snapshot.upstream(name)?;
+        Some(Tagged {
+            tag: upstream.spec().changed_at,
+            value: Self::new(upstream),
+        })
+    }
+}
+
+impl ServerView {
+    fn new(server: &Server) -> Self {
+        Self {
+            spec: ServerSpec {
+                address: server.address().clone(),
+                weight: server.weight(),
+                admin: server.admin(),
+                backup: server.is_backup(),
+            },
+            status: ServerStatus::new(server),
+        }
+    }
+
+    /// With the tag of its group, whose part it is.
+    pub(super) fn find(
+        snapshot: &Snapshot,
+        upstream: &Name,
+        address: &Address,
+    ) -> Option<Tagged<Self>> {
+        let upstream = snapshot.upstream(upstream)?;
+        Some(Tagged {
+            tag: upstream.spec().changed_at,
+            value: Self::new(upstream.server(address)?),
+        })
+    }
+}
+
+/// Every member of a group.
+pub(super) fn servers(upstream: &Upstream) -> Vec<ServerView> {
+    let servers = upstream.servers().iter();
+    servers.map(|server| ServerView::new(server)).collect()
+}
+
+impl ServerStatus {
+    fn new(server: &Server) -> Self {
+        let shared = server.shared();
+        let last_check = shared.last_check();
+        let since = Some(shared.health_since()).filter(|&since| since > 0);
+        Self {
+            state: server.state().as_str(),
+            health: server.health().as_str(),
+            since: since.map(|since| Timestamp::from_unix_ms(since).to_string()),
+            reason: reason(server, last_check.as_ref()),
+            in_flight: shared.in_flight(),
+            requests: shared.requests(),
+            failures: shared.failures(),
+            last_check: last_check.map(LastCheckView::new),
+        }
+    }
+}
+
+/// One place says it for people; the state itself is decided by [`Server::state`].
+fn reason(server: &Server, last_check: Option<&LastCheck>) -> String {
+    let seen = |text: &str| match last_check {
+        Some(check) => format!("{text}: {}", check.detail),
+        None => text.to_owned(),
+    };
+    match server.state() {
+        State::Down => "taken out by an operator".into(),
+        State::Draining => "drained by an operator: finishes what it has".into(),
+        State::Unhealthy => seen("checks fail"),
+        State::Up | State::Unknown if server.weight() == 0 => "weight 0: takes no requests".into(),
+        State::Unknown => "no verdict of its checks yet".into(),
+        State::Up if server.health() == Health::Up => seen("checks pass"),
+        State::Up => "no checks".into(),
+    }
+}
+
+impl LastCheckView {
+    fn new(check: LastCheck) -> Self {
+        Self {
+            at: Timestamp::from_unix_ms(check.at).to_string(),
+            ok: check.ok,
+            duration_ms: check.duration_ms,
+            detail: check.detail,
+        }
+    }
+}
+
+impl Serialize for Settings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut value = serde_json::to_value(&self.0).map_err(serde::ser::Error::custom)?;
+        if let Value::Object(fields) = &mut value {
+            fields.remove("servers");
+            fields.remove("changed_at");
+        }
+        value.serialize(serializer)
+    }
+}
