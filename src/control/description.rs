@@ -36,19 +36,32 @@ pub(super) fn completed(mut document: OpenApi) -> OpenApi {
         .insert("token".into(), token.into());
     for (path, item) in &mut document.paths.paths {
         let calls = [
-            (false, &mut item.get),
-            (true, &mut item.put),
-            (true, &mut item.post),
-            (true, &mut item.patch),
-            (true, &mut item.delete),
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
         ];
-        for (is_change, call) in calls {
+        for (method, call) in calls {
             if let Some(call) = call {
-                complete(call, path, is_change);
+                call.operation_id = Some(operation_id(method, path));
+                complete(call, path, method != "get");
             }
         }
     }
     document
+}
+
+/// `get /v1/upstreams/{name}` -> `get_upstreams_name`; unique, since a method and a path are.
+fn operation_id(method: &str, path: &str) -> String {
+    let segments = path.split(['/', '{', '}', '.']);
+    let words = segments.filter(|word| !word.is_empty() && *word != "v1");
+    let mut id = method.to_owned();
+    for word in words {
+        id.push('_');
+        id.push_str(word);
+    }
+    id
 }
 
 fn complete(call: &mut Operation, path: &str, is_change: bool) {
@@ -63,6 +76,9 @@ fn complete(call: &mut Operation, path: &str, is_change: bool) {
         if let RefOr::T(response) = response {
             let number = ObjectBuilder::new().schema_type(Type::Integer).build();
             let header = HeaderBuilder::new().schema(Some(number)).build();
+            if response.description.is_empty() {
+                response.description = "As asked".into();
+            }
             response
                 .headers
                 .insert("Pointsman-Revision".into(), header.into());
