@@ -7,6 +7,7 @@ mod services;
 mod shutdown;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,7 @@ pub fn run(
         metrics,
         access_log,
         connections,
+        is_stopping: Arc::default(),
         verdicts,
     };
     serve(parts, keeper, writer, Box::new(on_ready))
@@ -65,6 +67,8 @@ struct Parts {
     metrics: Metrics,
     access_log: AccessLog,
     connections: Connections,
+    /// Set by the first signal to end.
+    is_stopping: Arc<AtomicBool>,
     /// Told at each verdict of the checks.
     verdicts: Arc<Notify>,
 }
@@ -102,11 +106,12 @@ fn serve(
 ) -> anyhow::Result<()> {
     let grace = parts.config.server.shutdown_grace;
     let connections = parts.connections.clone();
+    let is_stopping = parts.is_stopping.clone();
     let (events, happened) = mpsc::channel();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&parts.config));
     server.bootstrap();
     services::add_all(&mut server, parts, keeper, on_ready, events.clone())?;
-    let signals = shutdown::Signals::new(events.clone());
+    let signals = shutdown::Signals::new(events.clone(), is_stopping);
     let pingora = std::thread::Builder::new().name("pingora".into());
     pingora.spawn(move || {
         server.run(RunArgs {

@@ -131,13 +131,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
     ) -> Option<Stream> {
         let entrance = self.entrance(&stream)?;
         let _open = (self.open.enter(), self.metrics.connection_accepted());
-        let (protocol, stream) = match (entrance.http1, entrance.http2) {
-            (_, false) => (Protocol::Http1, stream),
-            (true, true) => preface::protocol(stream, entrance.silence).await?,
-            // A client that speaks anything else fails the handshake.
-            (false, true) => (Protocol::Http2, stream),
+        let (protocol, stream) = if entrance.http2 {
+            tokio::select! {
+                biased; // what has arrived is served
+                found = preface::protocol(stream, entrance.silence) => found?,
+                () = stopping(shutdown) => return None,
+            }
+        } else {
+            (Protocol::Http1, stream)
         };
         match protocol {
+            // Pingora would serve HTTP/1.1 to a client without the preface.
+            Protocol::Http1 if !entrance.http1 => None,
             Protocol::Http1 => entrance.proxy.process_new(stream, shutdown).await,
             Protocol::Http2 => {
                 Arc::new(PriorKnowledge::new(entrance.proxy.clone()))
@@ -151,5 +156,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
         for entrance in &self.entrances {
             entrance.proxy.http_cleanup().await;
         }
+    }
+}
+
+/// Until the process is asked to end: connections that have said nothing need not be waited for.
+async fn stopping(shutdown: &ShutdownWatch) {
+    let mut shutdown = shutdown.clone();
+    if shutdown.wait_for(|stopping| *stopping).await.is_err() {
+        // Whoever would ask is gone, and the process with it.
+        std::future::pending::<()>().await;
     }
 }

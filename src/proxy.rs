@@ -12,6 +12,7 @@ mod settings;
 mod upstream_connection;
 
 use std::os::fd::RawFd;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -54,6 +55,13 @@ impl Proxy {
         }
     }
 
+    /// A response that goes out while the process ends is its connection's last.
+    fn close_if_stopping(&self, session: &mut Session) {
+        if self.settings.is_stopping.load(Ordering::Relaxed) {
+            session.set_keepalive(None);
+        }
+    }
+
     /// Finds the route and the group, and picks the first server. What cannot be served is said at
     /// once, while the connection can still be kept.
     fn route(&self, session: &Session, ctx: &mut RequestCtx) -> Result<(), Reason> {
@@ -67,6 +75,8 @@ impl Proxy {
             .ok_or(Reason::NoRoute)?;
         ctx.route = Some(route.clone());
         let upstream = snapshot.target(route.to()).ok_or(Reason::UpstreamMissing)?;
+        // Named in the log even when none of its servers can be picked.
+        ctx.upstream = Some(upstream.clone());
         let pick = Pick {
             tried: &[],
             random: fastrand::u64(..),
@@ -106,6 +116,7 @@ impl ProxyHttp for Proxy {
         };
         ctx.reason = Some(reason);
         self.metrics.generated(reason);
+        self.close_if_stopping(session);
         failure::respond(session, reason).await?;
         Ok(true)
     }
@@ -177,6 +188,7 @@ impl ProxyHttp for Proxy {
         _ctx: &mut RequestCtx,
     ) -> Result<()> {
         forward::response(session, response);
+        self.close_if_stopping(session);
         Ok(())
     }
 

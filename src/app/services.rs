@@ -68,6 +68,7 @@ fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProx
                 body_timeout: listener.limits.body_timeout,
                 keepalive_timeout: listener.limits.keepalive_timeout.unwrap_or(FOR_EVER),
             },
+            is_stopping: parts.is_stopping.clone(),
         };
         let snapshot = parts.controller.snapshot().clone();
         let proxy = Proxy::new(
@@ -78,7 +79,9 @@ fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProx
         );
         let mut proxy = http_proxy(&server.configuration, proxy);
         let mut options = pingora::apps::HttpServerOptions::default();
-        options.keepalive_request_limit = listener.limits.keepalive_requests;
+        // Pingora counts how often the connection is used again, after its first request.
+        let requests = listener.limits.keepalive_requests;
+        options.keepalive_request_limit = requests.map(|requests| requests.saturating_sub(1));
         proxy.server_options = Some(options);
         Entrance {
             place: place(&listener.address),

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 use async_trait::async_trait;
@@ -19,16 +21,23 @@ pub(super) enum Event {
 /// Turns signals into events: SIGTERM, SIGINT and SIGQUIT finish the open requests and end, a second
 /// one ends at once; SIGUSR1 reopens the access log; SIGHUP changes nothing, so that a lost terminal
 /// does not stop the edge.
-pub(super) struct Signals(Sender<Event>);
+pub(super) struct Signals {
+    events: Sender<Event>,
+    is_stopping: Arc<AtomicBool>,
+}
 
 impl Signals {
-    pub(super) fn new(events: Sender<Event>) -> Self {
-        Self(events)
+    /// `is_stopping` is set by the first signal to end.
+    pub(super) fn new(events: Sender<Event>, is_stopping: Arc<AtomicBool>) -> Self {
+        Self {
+            events,
+            is_stopping,
+        }
     }
 
     fn send(&self, event: Event) {
         // Without a main thread there is nothing left to tell.
-        let _ = self.0.send(event);
+        let _ = self.events.send(event);
     }
 }
 
@@ -57,8 +66,9 @@ impl ShutdownSignalWatch for Signals {
                 _ = hup.recv() => log::info!("SIGHUP: nothing to do; the state changes through the control endpoint"),
             }
         }
+        self.is_stopping.store(true, Ordering::Relaxed);
         self.send(Event::Stopping);
-        let again = self.0.clone();
+        let again = self.events.clone();
         tokio::spawn(second(again, term, int, quit));
         ShutdownSignal::GracefulTerminate
     }

@@ -89,6 +89,7 @@ pub(super) fn request(
     let (Some(upstream), Some(server)) = (&ctx.upstream, ctx.server()) else {
         return Ok(());
     };
+    to_origin_form(request);
     let received = received_host(session.req_header());
     if let Some(host) = host_for(upstream.host(), received, server.label()) {
         request.insert_header(HOST, &*host)?;
@@ -117,6 +118,15 @@ pub(super) fn request(
         request.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
     }
     Ok(())
+}
+
+/// A target in absolute-form is for proxies: servers get the path alone (RFC 9112 section 3.2.1), as
+/// from nginx. Pingora has checked that its authority is the Host.
+fn to_origin_form(request: &mut RequestHeader) {
+    let is_absolute = !matches!(request.raw_path().first(), Some(b'/' | b'*'));
+    if is_absolute && request.raw_path_is_utf8() {
+        request.set_uri(request.uri.clone());
+    }
 }
 
 /// The Host header to send; none leaves the received one as it is. A request without a Host
@@ -204,20 +214,12 @@ pub(super) fn response(session: &mut Session, response: &mut ResponseHeader) {
 const HOP_BY_HOP: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "te"];
 
 fn remove_nominated(response: &mut ResponseHeader) {
-    let Some(first) = response.headers.get(CONNECTION) else {
-        return;
+    let nominates = |line: &HeaderValue| {
+        !line.as_bytes().eq_ignore_ascii_case(b"close")
+            && !line.as_bytes().eq_ignore_ascii_case(b"keep-alive")
     };
-    if first.as_bytes().eq_ignore_ascii_case(b"close")
-        || first.as_bytes().eq_ignore_ascii_case(b"keep-alive")
-    {
-        return;
-    }
-    let lines: Vec<HeaderValue> = response
-        .headers
-        .get_all(CONNECTION)
-        .iter()
-        .cloned()
-        .collect();
+    let lines = response.headers.get_all(CONNECTION).iter();
+    let lines: Vec<HeaderValue> = lines.filter(|line| nominates(line)).cloned().collect();
     let names = lines
         .iter()
         .filter_map(|line| line.to_str().ok())

@@ -54,8 +54,9 @@ impl Proxy {
         };
         ctx.failed(reason.as_str());
         ctx.reason = Some(reason);
-        // Servers close kept connections when they please: that is no fault of the server's.
-        let is_stale = reused && !is_silent && ctx.stale < MOST_STALE;
+        // Servers close kept connections when they please: that is no fault of the server's. An answer
+        // that is no HTTP is.
+        let is_stale = reused && reason == Reason::UpstreamReset && ctx.stale < MOST_STALE;
         let (cause, counted) = match (is_silent, is_stale) {
             (true, _) => (RetryCause::Timeout, Counted::Timeout),
             (_, true) => (RetryCause::Reset, Counted::StaleConnection),

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -16,6 +18,9 @@ pub struct ProxySettings {
     pub listener: String,
     /// What a client may take.
     pub limits: ClientLimits,
+    /// Set once the process is asked to end: from then on responses say that their connection closes,
+    /// so that no client sends its next request there.
+    pub is_stopping: Arc<AtomicBool>,
 }
 
 /// What a client may take.

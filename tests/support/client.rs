@@ -130,6 +130,19 @@ impl Client {
         }
     }
 
+    /// What comes up to and with this text; fails the test if the connection ends before.
+    pub fn read_to(&mut self, end: &str) -> String {
+        let mut seen = Vec::new();
+        while !seen.ends_with(end.as_bytes()) {
+            let mut byte = [0];
+            let read = self.stream.read_exact(&mut byte);
+            let so_far = String::from_utf8_lossy(&seen);
+            read.unwrap_or_else(|error| panic!("{error} before {end:?}, after {so_far:?}"));
+            seen.extend(byte);
+        }
+        String::from_utf8_lossy(&seen).into_owned()
+    }
+
     /// Whatever comes until the other side closes.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

@@ -138,6 +138,12 @@ impl Edge {
         })
     }
 
+    /// The JSON line of the request with this target; polls until it is there.
+    pub fn record(&self, target: &str) -> Value {
+        let line = self.access_line(&format!("\"target\":\"{target}\""));
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
+    }
+
     /// Ends it at once, as a power cut would, and waits until it is gone.
     pub fn kill9(&mut self) -> ExitStatus {
         self.process.child.kill().unwrap();

@@ -22,6 +22,7 @@ mod ledger;
 mod origin;
 mod port;
 mod process;
+mod raw_origin;
 mod wire;
 
 pub use client::Client;
@@ -31,6 +32,7 @@ pub use ledger::{Ledger, Nonce, Tally};
 pub use origin::{Origin, Reply, Seen};
 pub use port::Port;
 pub use process::{NotStarted, pointsman};
+pub use raw_origin::RawOrigin;
 pub use wire::{Headers, Response};
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,159 @@
+//! Connections are kept where that is safe, on both sides.
+
+use crate::support::{Edge, Origin};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// `up` has this origin, `off` has none that takes requests; any other host has no route.
+fn edge_with_errors(origin: &Origin) -> Edge {
+    Edge::builder()
+        .upstream("web", [origin])
+        .with("upstreams: { down: { servers: [{ address: '127.0.0.1:1', admin: down }] } }")
+        .route("up", "web")
+        .route("off", "down")
+        .start()
+}
+
+#[test]
+fn a_hundred_requests_take_one_connection_on_either_side() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    let mut client = edge.client();
+    for _ in 0..100 {
+        assert_eq!(client.get("/", &[]).text(), origin.name());
+    }
+    assert_eq!((origin.count(), origin.connections()), (100, 1));
+}
+
+#[test]
+fn connections_to_an_origin_are_shared_by_clients() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    for _ in 0..50 {
+        assert_eq!(edge.client().get("/", &[]).text(), origin.name());
+    }
+    // A connection is back in the pool a moment after its answer has reached the client.
+    assert!(origin.connections() <= 10, "{}", origin.connections());
+}
+
+#[test]
+fn a_group_that_keeps_no_connections_opens_one_for_each_request_and_says_so() {
+    let origin = Origin::start();
+    let edge = Edge::builder()
+        .with("upstreams: { web: { keepalive: 0 } }")
+        .upstream("web", [&origin])
+        .route("*", "web")
+        .start();
+    let mut client = edge.client();
+    for _ in 0..5 {
+        assert_eq!(client.get("/", &[]).status, 200);
+    }
+    assert_eq!(origin.connections(), 5);
+    assert!(
+        origin
+            .requests()
+            .iter()
+            .all(|seen| seen.header("connection") == Some("close"))
+    );
+}
+
+#[test]
+fn connection_close_is_honoured() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    let mut client = edge.client();
+    let answer = client.get("/", &[("Connection", "close")]);
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
+    assert!(client.is_closed(SOON));
+}
+
+#[test]
+fn generated_errors_keep_the_connection_of_a_request_without_a_body() {
+    let origin = Origin::start();
+    let edge = edge_with_errors(&origin);
+    let mut client = edge.client();
+    for _ in 0..3 {
+        for (host, status) in [("nowhere", 404), ("off", 503), ("up", 200)] {
+            for method in ["GET", "HEAD"] {
+                let answer = client
+                    .try_request(method, "/", &[("Host", host)], b"")
+                    .unwrap();
+                assert_eq!(answer.status, status);
+                assert!(answer.headers.keeps_connection("HTTP/1.1"), "{answer:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_body_that_was_not_read_never_becomes_a_request() {
+    let origin = Origin::start();
+    let edge = edge_with_errors(&origin);
+    let smuggled = b"GET /smuggled HTTP/1.1\r\nHost: up\r\n\r\n";
+    for host in ["nowhere", "off"] {
+        let mut client = edge.client();
+        let answer = client.request("POST", "/", &[("Host", host)], smuggled);
+        assert!(matches!(answer.status, 404 | 503));
+        assert!(client.rest().is_empty() && client.is_closed(SOON));
+    }
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn a_connection_ends_after_keepalive_requests() {
+    let origin = Origin::start();
+    let edge = Edge::builder()
+        .upstream("web", [&origin])
+        .route("*", "web")
+        .listener("limits: { keepalive_requests: 3 }")
+        .start();
+    let mut client = edge.client();
+    for number in 1..=3 {
+        let answer = client.get("/", &[]);
+        assert_eq!(
+            answer.headers.keeps_connection("HTTP/1.1"),
+            number < 3,
+            "{answer:?}"
+        );
+    }
+    assert!(client.is_closed(SOON));
+}
+
+#[test]
+fn an_idle_connection_ends_after_keepalive_timeout() {
+    let origin = Origin::start();
+    let edge = Edge::builder()
+        .upstream("web", [&origin])
+        .route("*", "web")
+        .listener("limits: { keepalive_timeout: 1s }")
+        .start();
+    let mut used = edge.client();
+    used.get("/", &[]);
+    let mut unused = edge.client();
+    assert!(!used.is_closed(Duration::from_millis(200)));
+    assert!(used.is_closed(SOON) && unused.is_closed(SOON));
+}
+
+#[test]
+fn an_idle_connection_to_an_origin_ends_after_the_groups_idle_timeout() {
+    let origin = Origin::start();
+    let edge = Edge::builder()
+        .with("upstreams: { web: { timeouts: { idle: 100ms } } }")
+        .upstream("web", [&origin])
+        .route("*", "web")
+        .start();
+    let mut client = edge.client();
+    client.get("/", &[]);
+    crate::support::until("the idle connection was not used again", || {
+        client.get("/", &[]);
+        let idle = std::time::Instant::now();
+        crate::support::until("150 ms have passed", || {
+            (idle.elapsed() > Duration::from_millis(150)).then_some(())
+        });
+        (origin.connections() > 1).then_some(())
+    });
+}

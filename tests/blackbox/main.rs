@@ -1,0 +1,25 @@
+//! The data plane from outside: the real binary between real origins and clients that send exactly what a test says.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails here; clippy exempts only the #[test] functions themselves"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod balancing;
+mod failures;
+mod framing;
+mod headers;
+mod http2;
+mod keepalive;
+mod ledger;
+mod proxying;
+mod retries;
+mod routing;
+mod signals;
+mod start;
