@@ -86,24 +86,22 @@ pub(super) fn refuse_keys(
     known: &[&str],
     planned: &[&str],
 ) -> Result<(), Problem> {
-    for key in object.keys().filter(|key| !known.contains(&key.as_str())) {
-        if planned.contains(&key.as_str()) {
-            return Err(Problem::new(
-                Code::NotSupported,
-                format!("`{key}` is not supported yet"),
-            ));
-        }
-        let hint = match known {
-            [] => "this call takes no fields".to_owned(),
-            known => format!("known here: {}", known.join(", ")),
-        };
-        let pointer = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
-        return Err(Problem::field(
-            pointer,
-            format!("unknown key `{key}`; {hint}"),
-        ));
+    let Some(key) = object.keys().find(|key| !known.contains(&key.as_str())) else {
+        return Ok(());
+    };
+    if planned.contains(&key.as_str()) {
+        let detail = format!("`{key}` is not supported yet");
+        return Err(Problem::new(Code::NotSupported, detail));
     }
-    Ok(())
+    let hint = match known {
+        [] => "this call takes no fields".to_owned(),
+        known => format!("known here: {}", known.join(", ")),
+    };
+    let pointer = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
+    Err(Problem::field(
+        pointer,
+        format!("unknown key `{key}`; {hint}"),
+    ))
 }
 
 /// The limit of a body.

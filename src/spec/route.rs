@@ -103,7 +103,9 @@ impl HostPattern {
         let host = normal_host(host);
         let fits =
             |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
-        if host.is_empty() || host.len() > LONGEST_HOST || !host.chars().all(fits) {
+        // `a..` or `a:80:80` would be another host each time that it is read.
+        let is_normal = normal_host(&host) == host;
+        if host.is_empty() || host.len() > LONGEST_HOST || !host.chars().all(fits) || !is_normal {
             return Err(HostError(text.to_owned()));
         }
         Ok(make(host.into_owned()))
@@ -227,7 +229,7 @@ mod tests {
         assert_eq!(host("a:8080"), "a:8080");
         assert_eq!(host("*.Example.org"), "*.example.org");
         assert_eq!(host("[::1]:443"), "[::1]");
-        for bad in ["", "*.", "a/b", "a b", "*a"] {
+        for bad in ["", "*.", "a/b", "a b", "*a", "a..", "a:80:80"] {
             assert!(HostPattern::new(bad).is_err(), "{bad}");
         }
     }

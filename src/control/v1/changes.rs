@@ -94,47 +94,41 @@ fn read(mut value: Value, base: &str) -> Result<Change, Problem> {
     if op == "switch" && value.get("to").is_none() {
         return Err(Problem::field(at("to"), "`to` is missing"));
     }
-    let object = |value: &mut Value, key: &str| value.get_mut(key).map(Value::take);
     match (op.as_str(), name, id, address) {
         ("put_upstream" | "patch_upstream", Ok(name), ..) => {
-            if let Some(mut inner) = object(&mut value, "upstream") {
-                read_only::upstream(&mut inner, &name, &at("upstream"))?;
+            if let Some(inner) = value.get_mut("upstream") {
+                read_only::upstream(inner, &name, &at("upstream"))?;
                 if op == "put_upstream" {
                     let place = ["upstreams", name.as_str()];
                     decode::<UpstreamSpec>(inner.clone(), &place, &at("upstream"))?;
                 }
-                value["upstream"] = inner;
             }
         }
         ("add_server", ..) => {
-            if let Some(mut inner) = object(&mut value, "server") {
-                read_only::new_server(&mut inner);
+            if let Some(inner) = value.get_mut("server") {
+                read_only::new_server(inner);
                 let place = ["upstreams", &upstream, "servers", "0"];
                 decode::<ServerSpec>(inner.clone(), &place, &at("server"))?;
-                value["server"] = inner;
             }
         }
         ("patch_server", .., Ok(address)) => {
-            if let Some(mut inner) = object(&mut value, "server") {
-                read_only::server(&mut inner, &address, &at("server"))?;
-                value["server"] = inner;
+            if let Some(inner) = value.get_mut("server") {
+                read_only::server(inner, &address, &at("server"))?;
             }
         }
         ("put_route" | "patch_route", _, Ok(id), _) => {
-            if let Some(mut inner) = object(&mut value, "route") {
-                read_only::route(&mut inner, &id, &at("route"))?;
+            if let Some(inner) = value.get_mut("route") {
+                read_only::route(inner, &id, &at("route"))?;
                 if op == "put_route" {
                     let place = ["routes", id.as_str()];
                     decode::<RouteSpec>(inner.clone(), &place, &at("route"))?;
                 }
-                value["route"] = inner;
             }
         }
         ("put_state", ..) => {
-            if let Some(inner) = object(&mut value, "state") {
-                read_only::state(&inner, &at("state"))?;
+            if let Some(inner) = value.get_mut("state") {
+                read_only::state(inner, &at("state"))?;
                 decode::<Spec>(inner.clone(), &[], &at("state"))?;
-                value["state"] = inner;
             }
         }
         _ => {}
