@@ -1,7 +1,7 @@
 //! The control API: axum behind a Pingora listener. Pingora binds, does TLS and hands over sockets;
 //! from the connection on it is hyper and axum.
 //!
-//! One request: [`protection`] (who gets in) -> [`v1`] (reads it into a `Change`) -> [`api`] (submits
+//! One request: `protection` (who gets in) -> `v1` (reads it into a `Change`) -> `api` (submits
 //! it to the controller) -> `outcome` or `problem` (the answer).
 
 mod api;

@@ -118,7 +118,7 @@ fn tolerance(
 /// nobody inherits them because of where it stands.
 #[test]
 fn no_server_of_a_large_group_is_starved_or_flooded_by_those_that_are_skipped() {
-    let odd_one = |place: usize| place % 3 == 0;
+    let odd_one = |place: usize| place.is_multiple_of(3);
     let half = |place: usize| place >= 100;
     let skips: [(&str, &dyn Fn(usize) -> bool); 3] = [
         ("none", &|_| false),

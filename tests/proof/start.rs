@@ -52,6 +52,5 @@ fn start(edge: &mut Edge) -> Duration {
             edge.stderr()
         );
     }
-    let took = began.elapsed();
-    took
+    began.elapsed()
 }

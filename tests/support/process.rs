@@ -10,9 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The binary under test, for commands other than `run`.
+/// The binary under test, for commands other than `run`. `POINTSMAN_BINARY` names another build of it.
 pub fn pointsman() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    let built = env!("CARGO_BIN_EXE_pointsman");
+    let binary = std::env::var_os("POINTSMAN_BINARY").unwrap_or_else(|| built.into());
+    let mut command = Command::new(binary);
     command.env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
