@@ -14,6 +14,7 @@ mod route;
 mod rules;
 mod schema;
 mod server;
+mod shape;
 mod target;
 mod units;
 mod unsupported;
@@ -38,6 +39,7 @@ pub use rules::{
     broken_rules_of_route, broken_rules_of_upstream, unknown_targets,
 };
 pub use server::{Admin, ServerSpec};
+pub use shape::list_for_object;
 pub use target::Target;
 pub use units::Span;
 pub use unsupported::is_planned;

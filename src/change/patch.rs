@@ -3,6 +3,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::ChangeError;
+use crate::spec::list_for_object;
 
 /// The object after a JSON merge patch (RFC 7396): `null` removes a field, objects are merged,
 /// everything else is replaced.
@@ -18,8 +19,13 @@ pub(super) fn patched<T: Serialize + DeserializeOwned>(
     }
     let mut value = serde_json::to_value(object).map_err(|error| field("", &error))?;
     merge(&mut value, patch);
-    serde_path_to_error::deserialize(value)
-        .map_err(|error| field(&pointer(error.path()), &error.inner().to_string()))
+    let patched = serde_path_to_error::deserialize(&value)
+        .map_err(|error| field(&pointer(error.path()), &error.inner().to_string()))?;
+    let written = serde_json::to_value(&patched).map_err(|error| field("", &error))?;
+    match list_for_object(&value, &written) {
+        Some(place) => Err(field(&place, &"expected a mapping, not a list")),
+        None => Ok(patched),
+    }
 }
 
 fn merge(value: &mut Value, patch: &Value) {

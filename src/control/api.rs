@@ -15,7 +15,7 @@ use super::problem::{Code, Problem};
 use super::protection::Protection;
 use super::refusal;
 use super::revision::RevisionView;
-use super::settings::ControlSettings;
+use super::settings::{ControlSettings, Role};
 use crate::change::Change;
 use crate::clock;
 use crate::controller::{Controller, Outcome, Precondition, Refusal, Submission};
@@ -94,7 +94,8 @@ impl Api {
         for _ in 0..MOST_RACES {
             let snapshot = self.snapshot();
             let changes = changes(&snapshot);
-            edit.caller.may(&changes, snapshot.spec())?;
+            edit.caller
+                .may(plan.least_role(), &changes, snapshot.spec())?;
             let asked =
                 edit.conditions
                     .precondition(plan.object, snapshot.spec(), snapshot.revision())?;
@@ -203,6 +204,14 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
+    /// The role that it takes also when nothing differs.
+    fn least_role(&self) -> Role {
+        match self.reverts {
+            Some(_) => Role::Admin,
+            None => Role::Operate,
+        }
+    }
+
     fn submission(&self, changes: Vec<Change>, precondition: Option<Precondition>) -> Submission {
         let edit = self.edit;
         let meta = Meta {

@@ -35,21 +35,21 @@ impl Caller {
         self.token.as_ref().is_some_and(|token| !token.covers_all())
     }
 
-    /// Whether the role, or a group that is touched, forbids one of these changes.
-    pub(super) fn may(&self, changes: &[Change], spec: &Spec) -> Result<(), Problem> {
+    /// Whether the role is below `least` or what a change needs, or a group that is touched forbids one.
+    pub(super) fn may(&self, least: Role, changes: &[Change], spec: &Spec) -> Result<(), Problem> {
         let Some(token) = &self.token else {
             return Ok(());
         };
+        let role = changes.iter().map(role).fold(least, Role::max);
+        if token.role < role {
+            return Err(forbidden(format_args!(
+                "the token `{}` has the role `{}`; this needs `{}`",
+                token.name,
+                word(token.role),
+                word(role),
+            )));
+        }
         for change in changes {
-            let role = role(change);
-            if token.role < role {
-                return Err(forbidden(format_args!(
-                    "the token `{}` has the role `{}`; this needs `{}`",
-                    token.name,
-                    word(token.role),
-                    word(role),
-                )));
-            }
             if !touches(change, spec)
                 .iter()
                 .all(|what| what.is_covered(token))

@@ -86,10 +86,11 @@ pub(super) fn refuse_keys(
     known: &[&str],
     planned: &[&str],
 ) -> Result<(), Problem> {
-    let Some(key) = object.keys().find(|key| !known.contains(&key.as_str())) else {
+    let mut keys = object.keys().map(String::as_str);
+    let Some(key) = keys.find(|key| !known.contains(key)) else {
         return Ok(());
     };
-    if planned.contains(&key.as_str()) {
+    if planned.contains(&key) {
         let detail = format!("`{key}` is not supported yet");
         return Err(Problem::new(Code::NotSupported, detail));
     }

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer};
 use serde_json::{Map, Number, Value};
 use serde_path_to_error::Segment;
 
 use super::problem::{Code, Problem};
-use crate::spec::explain;
+use crate::spec::{explain, list_for_object};
 
 /// Parses a JSON text (RFC 8259). A key that stands twice in one object is refused: readers differ
 /// in which of the two they take. Nesting ends at 128 (serde_json's limit).
@@ -21,12 +22,12 @@ pub(super) fn parse(text: &[u8]) -> Result<Value, Problem> {
 
 /// A value as its type. `place` is where it stands in the state, for the words of the error; the
 /// pointer in the answer is `base` and what follows within the value.
-pub(super) fn decode<T: DeserializeOwned>(
+pub(super) fn decode<T: DeserializeOwned + Serialize>(
     value: Value,
     place: &[&str],
     base: &str,
 ) -> Result<T, Problem> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    let read: T = serde_path_to_error::deserialize(&value).map_err(|error| {
         let mut place: Vec<String> = place.iter().map(|&segment| segment.to_owned()).collect();
         let mut pointer = base.to_owned();
         for segment in error.path() {
@@ -40,7 +41,15 @@ pub(super) fn decode<T: DeserializeOwned>(
             place.push(segment);
         }
         Problem::field(pointer, explain(&place, &error.inner().to_string()))
-    })
+    })?;
+    let written = serde_json::to_value(&read).unwrap_or_default();
+    match list_for_object(&value, &written) {
+        Some(inner) => Err(Problem::field(
+            format!("{base}{inner}"),
+            "expected a mapping, not a list",
+        )),
+        None => Ok(read),
+    }
 }
 
 struct Strict;

@@ -54,14 +54,9 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     Problem::new(Code::MethodNotAllowed, detail)
 }
 
-/// Runs the call as a task of its own: a panic in it costs this answer and nothing else, and a change
-/// is seen through although its caller went away. Adds the headers that every answer has.
+/// Adds the headers that every answer has.
 async fn finish(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let answer = tokio::spawn(next.run(request)).await;
-    let mut response = answer.unwrap_or_else(|error| {
-        log::error!("control: a call failed: {error}");
-        Problem::new(Code::Internal, "the log has more").into_response()
-    });
+    let mut response = isolated(request, next).await;
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -69,4 +64,14 @@ async fn finish(State(api): State<Arc<Api>>, request: Request, next: Next) -> Re
         .entry(REVISION)
         .or_insert_with(|| api.snapshot().revision().into());
     response
+}
+
+/// Runs the call as a task of its own: a panic in it costs this answer and nothing else, and a change
+/// is seen through although its caller went away.
+pub(super) async fn isolated(request: Request, next: Next) -> Response {
+    let answer = tokio::spawn(next.run(request)).await;
+    answer.unwrap_or_else(|error| {
+        log::error!("control: a call failed: {error}");
+        Problem::new(Code::Internal, "the log has more").into_response()
+    })
 }

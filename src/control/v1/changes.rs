@@ -90,50 +90,52 @@ fn read(mut value: Value, base: &str) -> Result<Change, Problem> {
     let op = text("op").to_owned();
     let (name, id) = (Name::new(text("name")), Name::new(text("id")));
     let (upstream, address) = (text("upstream").to_owned(), Address::new(text("address")));
-    let at = |key: &str| format!("{base}/{key}");
     if op == "switch" && value.get("to").is_none() {
-        return Err(Problem::field(at("to"), "`to` is missing"));
+        return Err(Problem::field(format!("{base}/to"), "`to` is missing"));
     }
-    match (op.as_str(), name, id, address) {
-        ("put_upstream" | "patch_upstream", Ok(name), ..) => {
-            if let Some(inner) = value.get_mut("upstream") {
-                read_only::upstream(inner, &name, &at("upstream"))?;
-                if op == "put_upstream" {
-                    let place = ["upstreams", name.as_str()];
-                    decode::<UpstreamSpec>(inner.clone(), &place, &at("upstream"))?;
-                }
+    let key = match op.as_str() {
+        "put_upstream" | "patch_upstream" => "upstream",
+        "add_server" | "patch_server" => "server",
+        "put_route" | "patch_route" => "route",
+        "put_state" => "state",
+        _ => "",
+    };
+    let base_of_object = format!("{base}/{key}");
+    let at = base_of_object.as_str();
+    if let Some(object) = value.get_mut(key) {
+        match (op.as_str(), &name, &id, &address) {
+            ("put_upstream" | "patch_upstream", Ok(name), ..) => {
+                read_only::upstream(object, name, at)?;
             }
+            ("put_route" | "patch_route", _, Ok(id), _) => read_only::route(object, id, at)?,
+            ("patch_server", .., Ok(address)) => read_only::server(object, address, at)?,
+            ("add_server", ..) => read_only::new_server(object),
+            ("put_state", ..) => read_only::state(object, at)?,
+            _ => {}
         }
-        ("add_server", ..) => {
-            if let Some(inner) = value.get_mut("server") {
-                read_only::new_server(inner);
-                let place = ["upstreams", &upstream, "servers", "0"];
-                decode::<ServerSpec>(inner.clone(), &place, &at("server"))?;
-            }
+        check(&op, object.clone(), &upstream, at)?;
+    }
+    decode(value, &["changes", "0"], base)
+}
+
+/// Reads an object that has to be whole; a patch is read when it is applied.
+fn check(op: &str, object: Value, upstream: &str, base: &str) -> Result<(), Problem> {
+    match op {
+        "put_upstream" => {
+            decode::<UpstreamSpec>(object, &["upstreams", "*"], base)?;
         }
-        ("patch_server", .., Ok(address)) => {
-            if let Some(inner) = value.get_mut("server") {
-                read_only::server(inner, &address, &at("server"))?;
-            }
+        "add_server" => {
+            decode::<ServerSpec>(object, &["upstreams", upstream, "servers", "0"], base)?;
         }
-        ("put_route" | "patch_route", _, Ok(id), _) => {
-            if let Some(inner) = value.get_mut("route") {
-                read_only::route(inner, &id, &at("route"))?;
-                if op == "put_route" {
-                    let place = ["routes", id.as_str()];
-                    decode::<RouteSpec>(inner.clone(), &place, &at("route"))?;
-                }
-            }
+        "put_route" => {
+            decode::<RouteSpec>(object, &["routes", "0"], base)?;
         }
-        ("put_state", ..) => {
-            if let Some(inner) = value.get_mut("state") {
-                read_only::state(inner, &at("state"))?;
-                decode::<Spec>(inner.clone(), &[], &at("state"))?;
-            }
+        "put_state" => {
+            decode::<Spec>(object, &[], base)?;
         }
         _ => {}
     }
-    decode(value, &["changes", "0"], base)
+    Ok(())
 }
 
 /// The key under which an edit has its object, and where that stands in the state.

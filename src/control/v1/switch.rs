@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -19,7 +19,7 @@ use crate::change::Change;
 use crate::spec::{HostPattern, Name, RouteSpec, Target};
 
 /// Where a route or a host shall go.
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[schema(as = Switch)]
 pub(super) struct SwitchBody {
     /// The upstream or address; null deletes a route that a switch made.
