@@ -4,8 +4,8 @@ use crate::support::{Edge, Origin, Port, RawOrigin, Reply};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 use std::{
-    io::Write,
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream},
+    io::{ErrorKind, Write},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -134,25 +134,53 @@ fn a_gap_within_a_response_may_take_longer_than_the_first_byte() {
 
 #[test]
 fn a_response_that_falls_silent_is_cut_and_never_ended_cleanly() {
+    for limits in ["first_byte: 300ms, read: 300ms", "read: 300ms"] {
+        for head in [
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfour",
+            "HTTP/1.1 200 OK\r\n\r\nfour",
+        ] {
+            let origin = Origin::start();
+            origin.always(Reply::Raw(head.into()));
+            let edge = edge(&[origin.address()], &format!("timeouts: {{ {limits} }}"));
+            let error = edge.client().try_get("/silent", &[]).unwrap_err();
+            assert_ne!(
+                error.kind(),
+                ErrorKind::WouldBlock,
+                "{limits}, {head:?}: not cut at all"
+            );
+            let record = edge.record("/silent");
+            assert_eq!(
+                (&record["reason"], &record["status"]),
+                (&json!("upstream_timeout"), &json!(200)),
+                "{limits}, {head:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_client_that_reads_slowly_is_no_silence_of_the_server() {
     let origin = Origin::start();
-    origin.always(Reply::Raw(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n".to_vec(),
-    ));
-    let edge = edge(
-        &[origin.address()],
-        "timeouts: { first_byte: 300ms, read: 300ms }",
-    );
-    let error = edge.client().try_get("/silent", &[]).unwrap_err();
-    assert_ne!(
-        error.kind(),
-        std::io::ErrorKind::WouldBlock,
-        "not cut at all"
-    );
-    let record = edge.record("/silent");
-    assert_eq!(
-        (&record["reason"], &record["status"]),
-        (&json!("upstream_timeout"), &json!(200))
-    );
+    // More than the sockets and the edge hold between them.
+    let body = vec![b'x'; 32 << 20];
+    origin.always(Reply::Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: body.clone(),
+    });
+    let edge = edge(&[origin.address()], "timeouts: { read: 200ms }");
+    let mut client = edge.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.read_to("\r\n\r\n");
+    assert!(!client.is_closed(Duration::from_millis(1)));
+    let begun = Instant::now();
+    crate::support::until("the client has slept for a second", || {
+        (begun.elapsed() > Duration::from_secs(1)).then_some(())
+    });
+    let mut rest = client.read_exactly(body.len());
+    rest.retain(|byte| *byte != b'x');
+    assert!(rest.is_empty());
 }
 
 /// Listens, but its queue is full: a connection is neither made nor refused. None where the system does not do that.
@@ -281,7 +309,7 @@ fn a_body_that_is_cut_short_is_never_ended_cleanly() {
         let error = edge.client().try_get(&path, &[]).unwrap_err();
         assert_ne!(
             error.kind(),
-            std::io::ErrorKind::WouldBlock,
+            ErrorKind::WouldBlock,
             "{name}: not cut at all"
         );
         let record = edge.record(&path);
@@ -354,4 +382,36 @@ fn after_a_failure_the_group_serves_again_as_soon_as_its_server_does() {
         origin.come_back();
         assert_eq!(edge.client().get("/", &[]).text(), origin.name());
     }
+}
+
+#[test]
+fn a_server_that_does_not_take_the_request_in_time_is_logged_as_upstream_timeout() {
+    // Listens, and nobody takes connections out of its queue: they stand, and nothing is read from them.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let edge = edge(
+        &[address],
+        "timeouts: { write: 300ms, first_byte: 10s, read: 10s }",
+    );
+    let mut client = edge.client();
+    client.send("PUT /much HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+    let block = vec![b'x'; 1 << 20];
+    while client.try_send(&block).is_ok() {}
+    let record = edge.record("/much");
+    assert_eq!(record["reason"], "upstream_timeout", "{record}");
+}
+
+#[test]
+fn a_client_that_falls_silent_within_its_body_is_cut_after_body_timeout() {
+    let origin = Origin::start();
+    let edge = Edge::builder()
+        .upstream("web", [&origin])
+        .route("*", "web")
+        .listener("limits: { body_timeout: 300ms }")
+        .start();
+    let mut client = edge.client();
+    client.send("POST /silent HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+    assert!(client.is_closed(Duration::from_secs(5)));
+    assert_eq!(edge.record("/silent")["reason"], "client_aborted");
+    assert!(origin.requests().iter().all(|seen| !seen.whole));
 }
