@@ -2,13 +2,13 @@
 
 mod context;
 mod failure;
-mod first_byte;
 mod forward;
 mod log;
 mod refusal;
 mod request_id;
 mod retry;
 mod settings;
+mod silence;
 mod upstream_connection;
 
 use std::os::fd::RawFd;
@@ -144,7 +144,7 @@ impl ProxyHttp for Proxy {
         _digest: Option<&Digest>,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        ctx.wait_for_first_byte(connection, session.is_upgrade_req());
+        ctx.connected(connection, session.is_upgrade_req());
         Ok(())
     }
 
@@ -155,7 +155,7 @@ impl ProxyHttp for Proxy {
         _is_end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        ctx.request_moved();
+        ctx.moved();
         Ok(())
     }
 
@@ -179,6 +179,23 @@ impl ProxyHttp for Proxy {
         }
         ctx.answered(response.status.as_u16());
         self.retry_status(session, response.status.as_u16(), ctx)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        is_end: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<Option<Duration>> {
+        if is_end && ctx.is_silent() {
+            // The end that we made ourselves is not the end of a body without a length.
+            return Err(
+                Error::explain(ErrorType::ReadTimedout, "silent for timeouts.read").into_up(),
+            );
+        }
+        ctx.moved();
+        Ok(None)
     }
 
     async fn response_filter(

@@ -214,6 +214,12 @@ impl Timeouts {
             .filter(|first| self.read.is_none_or(|read| *first < read))
     }
 
+    /// The limit between two reads, where it is shorter than that.
+    pub fn own_read(&self) -> Option<Duration> {
+        self.read
+            .filter(|read| self.first_byte.is_none_or(|first| *read < first))
+    }
+
     fn new(spec: TimeoutsSpec) -> Self {
         let limit = |span: Option<Span>, default: Span| span.unwrap_or(default).limit();
         Self {

@@ -1,10 +1,10 @@
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::first_byte::FirstByte;
 use super::forward::Client;
 use super::request_id::RequestId;
+use super::silence::Silence;
 use crate::domain::route::Route;
 use crate::domain::server::{InFlight, Server, ServerId};
 use crate::domain::upstream::{Timeouts, Upstream};
@@ -27,7 +27,9 @@ pub struct RequestCtx {
     tried: Vec<ServerId>,
     next: Option<Arc<Server>>,
     current: Option<InFlight>,
-    first_byte: Option<FirstByte>,
+    /// Of the attempt under way; none for a tunnel.
+    connection: Option<RawFd>,
+    silence: Option<Silence>,
 }
 
 /// One attempt at a server.
@@ -54,7 +56,8 @@ impl RequestCtx {
             tried: Vec::new(),
             next: None,
             current: None,
-            first_byte: None,
+            connection: None,
+            silence: None,
         }
     }
 
@@ -112,37 +115,39 @@ impl RequestCtx {
         self.attempts.len().saturating_sub(usize::from(self.stale))
     }
 
-    /// The attempt is connected: its first byte is waited for, if that wait has a limit of its own.
-    pub(super) fn wait_for_first_byte(&mut self, connection: RawFd, is_tunnel: bool) {
-        let timeouts = self.upstream.as_ref().map(|upstream| upstream.timeouts());
-        let limit = timeouts
-            .and_then(Timeouts::own_first_byte)
-            .filter(|_| !is_tunnel);
-        self.first_byte = limit.and_then(|limit| {
-            let begun = FirstByte::begin(connection, limit);
+    /// The attempt is connected: its first byte is waited for.
+    pub(super) fn connected(&mut self, connection: RawFd, is_tunnel: bool) {
+        self.connection = (!is_tunnel).then_some(connection);
+        self.watch(Timeouts::own_first_byte);
+    }
+
+    /// Watches the server's silence from here on, if that has a limit of its own.
+    fn watch(&mut self, limit: fn(&Timeouts) -> Option<Duration>) {
+        let upstream = self.upstream.as_ref();
+        let limit = upstream.and_then(|upstream| limit(upstream.timeouts()));
+        self.silence = self.connection.zip(limit).and_then(|(connection, limit)| {
+            let begun = Silence::begin(connection, limit);
             begun
-                .inspect_err(|error| log::warn!("timeouts.first_byte is not watched: {error}"))
+                .inspect_err(|error| log::warn!("a server's silence is not watched: {error}"))
                 .ok()
         });
     }
 
-    /// More of the request was sent.
-    pub(super) fn request_moved(&self) {
-        if let Some(first_byte) = &self.first_byte {
-            first_byte.touch();
+    /// More of the request was sent, or more of the response came.
+    pub(super) fn moved(&self) {
+        if let Some(silence) = &self.silence {
+            silence.touch();
         }
     }
 
-    /// Ends the wait for the first byte; answers whether it took too long.
-    pub(super) fn end_wait(&mut self) -> bool {
-        self.first_byte
-            .take()
-            .is_some_and(|first_byte| first_byte.is_over())
+    /// Whether the server was silent for too long, as far as we watch that and not Pingora.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silence.as_ref().is_some_and(Silence::is_over)
     }
 
     /// The attempt under way got this status.
     pub(super) fn answered(&mut self, status: u16) {
-        self.end_wait();
+        self.watch(Timeouts::own_read);
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.status = Some(status);
         }
@@ -150,6 +155,7 @@ impl RequestCtx {
 
     /// The attempt under way failed; its server is counted out of flight.
     pub(super) fn failed(&mut self, failure: &'static str) {
+        self.silence = None;
         if let Some(in_flight) = self.current.take() {
             in_flight.server().shared().count_failure();
             self.tried.push(in_flight.server().id());

@@ -46,7 +46,7 @@ impl Proxy {
             error.set_retry(true);
             return error;
         }
-        let is_silent = ctx.end_wait() || is_timeout(&error);
+        let is_silent = ctx.is_silent() || is_timeout(&error);
         let reason = if is_silent {
             Reason::UpstreamTimeout
         } else {

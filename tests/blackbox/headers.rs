@@ -1,6 +1,7 @@
 //! What an origin is told about a request, and what concerns only one connection.
 
-use crate::support::{Edge, Origin, Reply, Seen};
+use crate::support::{Client, Edge, Origin, Port, Reply, Seen};
+use serde_json::json;
 
 /// With these keys of the group and of the listener.
 fn edge(origin: &Origin, group: &str, listener: &str) -> Edge {
@@ -323,4 +324,25 @@ fn a_response_cannot_nominate_its_own_framing_away() {
     let mut client = edge.client();
     assert_eq!(client.get("/", &[]).text(), "body");
     assert_eq!(client.get("/", &[]).text(), origin.name());
+}
+
+#[test]
+fn each_listener_trusts_whom_it_says() {
+    let (origin, second) = (Origin::start(), Port::reserve());
+    let builder = Edge::builder().upstream("web", [&origin]).route("*", "web");
+    let listeners = json!({ "listeners": [
+        { "address": builder.address() },
+        { "address": format!("0.0.0.0:{}", second.number()), "trusted_proxies": ["127.0.0.1"] },
+    ] });
+    let edge = builder.with(&listeners.to_string()).start();
+    for (address, id_is_kept) in [(edge.address(), false), (second.address(), true)] {
+        let mut client = Client::connect(address);
+        assert_eq!(client.get("/", &[("X-Request-ID", "given")]).status, 200);
+        let seen = origin.requests().pop().unwrap();
+        assert_eq!(
+            seen.header("x-request-id") == Some("given"),
+            id_is_kept,
+            "{address}"
+        );
+    }
 }

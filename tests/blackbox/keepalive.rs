@@ -157,3 +157,16 @@ fn an_idle_connection_to_an_origin_ends_after_the_groups_idle_timeout() {
         (origin.connections() > 1).then_some(())
     });
 }
+
+#[test]
+fn a_body_that_waits_for_100_continue_is_refused_without_it() {
+    let origin = Origin::start();
+    let edge = edge_with_errors(&origin);
+    let mut client = edge.client();
+    client.send(
+        "POST / HTTP/1.1\r\nHost: nowhere\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+    );
+    let answer = client.response();
+    assert_eq!((answer.status, answer.interim.len()), (404, 0));
+    assert!(client.is_closed(SOON));
+}

@@ -23,3 +23,4 @@ mod retries;
 mod routing;
 mod signals;
 mod start;
+mod timeouts;

@@ -1,9 +1,9 @@
 //! Which failed attempts are made up for by another server, and which must not be.
 
-use crate::support::{Edge, Origin, Port, RawOrigin, Reply};
+use crate::support::{Edge, Origin, Port, RawOrigin, Reply, read_announced_body, read_head};
 use serde_json::{Value, json};
 use std::{
-    io::{Read, Write},
+    io::{BufReader, Write},
     net::TcpStream,
     sync::{
         Arc,
@@ -236,14 +236,15 @@ fn a_body_that_is_too_large_to_keep_is_not_sent_again() {
 fn forgetful(requests: &Arc<AtomicUsize>) -> RawOrigin {
     let requests = Arc::clone(requests);
     RawOrigin::start(move |mut stream: &TcpStream, _| {
-        let mut seen = [0; 4096];
+        let mut reader = BufReader::new(stream);
         for answer in [
             Some("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfresh"),
             None,
         ] {
-            if !matches!(stream.read(&mut seen), Ok(1..)) {
+            let Ok(Some((_, headers))) = read_head(&mut reader) else {
                 return;
-            }
+            };
+            read_announced_body(&mut reader, &headers).unwrap();
             requests.fetch_add(1, Ordering::SeqCst);
             if let Some(answer) = answer {
                 stream.write_all(answer.as_bytes()).unwrap();

@@ -1,6 +1,6 @@
 //! Host and path lead to the right group.
 
-use crate::support::{Edge, Origin, Reply};
+use crate::support::{Edge, Origin, Reply, until};
 use serde_json::json;
 
 /// One group for each name, whose only server answers with that name.
@@ -176,4 +176,27 @@ fn the_access_log_names_host_route_group_and_revision() {
             &json!(null)
         )
     );
+}
+
+#[test]
+fn the_access_log_can_be_written_to_standard_output_as_nginx_does() {
+    let origin = Origin::start();
+    let edge = Edge::builder()
+        .upstream("web", [&origin])
+        .route("*", "web")
+        .with("access_log: { path: stdout, format: combined }")
+        .start();
+    let fields = [("User-Agent", "a \"quoted\" one"), ("Referer", "http://r/")];
+    edge.client().get("/out?q", &fields);
+    let line = until("the line is there", || {
+        edge.stdout()
+            .lines()
+            .find(|line| line.contains("/out"))
+            .map(str::to_owned)
+    });
+    assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+    let length = origin.name().len();
+    let end =
+        format!("] \"GET /out?q HTTP/1.1\" 200 {length} \"http://r/\" \"a \\x22quoted\\x22 one\"");
+    assert!(line.ends_with(&end), "{line}");
 }

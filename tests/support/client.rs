@@ -143,6 +143,13 @@ impl Client {
         String::from_utf8_lossy(&seen).into_owned()
     }
 
+    /// So many bytes; fails the test if the connection ends before.
+    pub fn read_exactly(&mut self, count: usize) -> Vec<u8> {
+        let mut seen = vec![0; count];
+        self.stream.read_exact(&mut seen).expect("so many bytes");
+        seen
+    }
+
     /// Whatever comes until the other side closes.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

@@ -33,7 +33,7 @@ pub use origin::{Origin, Reply, Seen};
 pub use port::Port;
 pub use process::{NotStarted, pointsman};
 pub use raw_origin::RawOrigin;
-pub use wire::{Headers, Response};
+pub use wire::{Headers, Response, read_announced_body, read_head};
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -9,25 +10,26 @@ use filedescriptor::OwnedHandle;
 use socket2::SockRef;
 use tokio::task::JoinHandle;
 
-/// The wait for a response's first byte, where it is shorter than the pauses that are allowed later.
+/// The watch over a server's silence before the response's first byte or after it: in the one of the
+/// two in which it may be silent for less long.
 ///
 /// Pingora has one limit for all reads from a server, so that one is set to the longer, and this shuts
-/// the connection down when the first byte takes too long. It works on a duplicate of the socket: the
+/// the connection down when the shorter is over. It works on a duplicate of the socket: the
 /// original's number may belong to another connection by then. Ends when it is dropped.
-pub(super) struct FirstByte {
+pub(super) struct Silence {
     wait: Arc<Wait>,
     task: JoinHandle<()>,
 }
 
 struct Wait {
     began: Instant,
-    /// When the request last moved on, in milliseconds since it began.
+    /// When the request or the response last moved on, in milliseconds since it began.
     moved: AtomicU64,
     is_over: AtomicBool,
 }
 
-impl FirstByte {
-    /// Begins to wait on this connection.
+impl Silence {
+    /// Begins to watch this connection.
     pub(super) fn begin(connection: RawFd, limit: Duration) -> io::Result<Self> {
         let socket = OwnedHandle::dup(&connection).map_err(io::Error::other)?;
         let wait = Arc::new(Wait {
@@ -39,7 +41,7 @@ impl FirstByte {
         Ok(Self { wait, task })
     }
 
-    /// More of the request was sent: the server cannot be expected to answer yet.
+    /// More of the request was sent, so that no answer can be expected yet, or more of the answer came.
     pub(super) fn touch(&self) {
         let moved = self.wait.began.elapsed().as_millis();
         self.wait
@@ -53,7 +55,7 @@ impl FirstByte {
     }
 }
 
-impl Drop for FirstByte {
+impl Drop for Silence {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -63,12 +65,23 @@ async fn watch(wait: Arc<Wait>, socket: OwnedHandle, limit: Duration) {
     loop {
         let moved = Duration::from_millis(wait.moved.load(Ordering::Relaxed));
         let deadline = wait.began + moved + limit;
-        if Instant::now() >= deadline {
+        if Instant::now() < deadline {
+            tokio::time::sleep_until(deadline.into()).await;
+        } else if has_unread(&socket) {
+            // It is the client that is slow: what has come is not asked for.
+            tokio::time::sleep(limit).await;
+        } else {
             break;
         }
-        tokio::time::sleep_until(deadline.into()).await;
     }
     wait.is_over.store(true, Ordering::Release);
     // A connection that is gone already needs no end.
     let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
+}
+
+fn has_unread(socket: &OwnedHandle) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    SockRef::from(socket)
+        .peek(&mut byte)
+        .is_ok_and(|count| count > 0)
 }
