@@ -49,19 +49,19 @@ const FORBIDDEN_IN_TYPES: [&str; 2] = ["data", "info"];
 
 /// Names that others gave: where they may stand, and whose they are.
 const THEIRS: [(&str, &str); 13] = [
-    ("", "HttpPeer"),          // pingora_core
-    ("", "http_peer"),         // a variable for it
-    ("", "peer"),              // pingora_core::upstreams::peer, and a variable for an HttpPeer
-    ("", "Peer"),              // pingora_core: the trait of HttpPeer
-    ("", "PeerOptions"),       // pingora_core
-    ("", "upstream_peer"),     // pingora_proxy: a phase of ProxyHttp
-    ("", "peer_addr"),         // std::net, pingora_core
-    ("", "Info"),              // log::LevelFilter
-    ("", "hyper_util"),        // a crate
-    ("", "PhantomData"),       // std::marker
+    ("", "HttpPeer"),              // pingora_core
+    ("", "http_peer"),             // a variable for it
+    ("", "peer"),                  // pingora_core::upstreams::peer, and a variable for an HttpPeer
+    ("", "Peer"),                  // pingora_core: the trait of HttpPeer
+    ("", "PeerOptions"),           // pingora_core
+    ("", "upstream_peer"),         // pingora_proxy: a phase of ProxyHttp
+    ("", "peer_addr"),             // std::net, pingora_core
+    ("", "Info"),                  // log::LevelFilter
+    ("", "hyper_util"),            // a crate
+    ("", "PhantomData"),           // std::marker
     ("src/control/tests", "Data"), // hyper::body::Body: the type of its chunks
-    ("", "InvalidData"),       // std::io::ErrorKind
-    ("src/health", "Backend"), // pingora_load_balancing: the argument of HealthCheck::check
+    ("", "InvalidData"),           // std::io::ErrorKind
+    ("src/health", "Backend"),     // pingora_load_balancing: the argument of HealthCheck::check
 ];
 
 const FILE_LINES: usize = 400;
