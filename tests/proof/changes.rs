@@ -1,12 +1,13 @@
 //! Requests under a storm of changes.
 
+use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::size;
-use super::support::{Client, Control, Edge, Ledger, Origin};
+use super::support::{Client, Control, Edge, Ledger, Origin, Response};
 
 /// What the writer's thread knows must be true after each 200.
 struct Expected<'a> {
@@ -58,25 +59,51 @@ fn no_request_fails_and_none_goes_by_the_old_rule_while_the_state_changes() {
 
 const CLIENTS: usize = 4;
 
-fn keep_asking(edge: &Edge, ledger: &Ledger, count: usize) {
-    let mut client = edge.client();
-    for _ in 0..count {
-        let answer = ledger.record(|nonce| client.try_get("/", &[("X-Nonce", nonce)]));
-        let keep = answer.is_ok_and(|answer| {
+/// Asks over one connection, and over a new one where the edge said `close`.
+struct Asker<'a> {
+    edge: &'a Edge,
+    ledger: &'a Ledger,
+    client: Client,
+}
+
+impl<'a> Asker<'a> {
+    fn new(edge: &'a Edge, ledger: &'a Ledger) -> Self {
+        Self {
+            edge,
+            ledger,
+            client: edge.client(),
+        }
+    }
+
+    fn ask(&mut self) -> io::Result<Response> {
+        let client = &mut self.client;
+        let answer = self
+            .ledger
+            .record(|nonce| client.try_get("/", &[("X-Nonce", nonce)]));
+        let is_kept = answer.as_ref().is_ok_and(|answer| {
             answer
                 .header("connection")
                 .is_none_or(|value| !value.eq_ignore_ascii_case("close"))
         });
-        if !keep {
-            client = edge.client();
+        if !is_kept {
+            self.client = self.edge.client();
         }
+        answer
+    }
+}
+
+fn keep_asking(edge: &Edge, ledger: &Ledger, count: usize) {
+    let mut asker = Asker::new(edge, ledger);
+    for _ in 0..count {
+        // The ledger has the failure.
+        let _ = asker.ask();
     }
 }
 
 /// Makes the changes; after each, requests that begin now must go by it.
 fn change_all(edge: &Edge, ledger: &Ledger, origins: &[Origin], changes: usize) -> usize {
     let control = edge.control();
-    let mut client = edge.client();
+    let mut asker = Asker::new(edge, ledger);
     let mut expected = Expected {
         origins,
         serving: [true; 4],
@@ -86,9 +113,7 @@ fn change_all(edge: &Edge, ledger: &Ledger, origins: &[Origin], changes: usize) 
     for number in 0..changes {
         change(&control, &mut expected, number);
         for _ in 0..3 {
-            let answer = ledger
-                .record(|nonce| client.try_get("/", &[("X-Nonce", nonce)]))
-                .unwrap();
+            let answer = asker.ask().unwrap();
             assert!(
                 expected.allows(&answer.text()),
                 "after change {number}: {} although {:?}, switched: {}",
@@ -100,17 +125,17 @@ fn change_all(edge: &Edge, ledger: &Ledger, origins: &[Origin], changes: usize) 
         }
         if size(0, 1) == 1 {
             // Spread over the whole load: about 1,000 changes in 60 s.
-            pause(Duration::from_millis(40), &mut client, ledger);
+            pause(Duration::from_millis(40), &mut asker);
         }
     }
     checked
 }
 
 /// Lets time pass by asking on, so that nothing here sleeps.
-fn pause(time: Duration, client: &mut Client, ledger: &Ledger) {
+fn pause(time: Duration, asker: &mut Asker<'_>) {
     let until = Instant::now() + time;
     while Instant::now() < until {
-        let _ = ledger.record(|nonce| client.try_get("/", &[("X-Nonce", nonce)]));
+        let _ = asker.ask();
     }
 }
 
