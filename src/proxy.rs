@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::StatusCode;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
@@ -128,7 +129,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<Box<HttpPeer>> {
         match ctx.next_attempt() {
             Some((upstream, server)) => {
-                upstream_connection::to(server, upstream, session.is_upgrade_req())
+                upstream_connection::to(server, upstream, forward::asks_for_websocket(session))
             }
             // Every retry picks its server when it is decided: an attempt without one does not come here.
             None => Error::e_explain(ErrorType::InternalError, "an attempt without a server"),
@@ -144,7 +145,7 @@ impl ProxyHttp for Proxy {
         _digest: Option<&Digest>,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        ctx.connected(connection, session.is_upgrade_req());
+        ctx.connected(connection, forward::asks_for_websocket(session));
         Ok(())
     }
 
@@ -152,10 +153,12 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         _body: &mut Option<Bytes>,
-        _is_end: bool,
+        is_end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        ctx.moved();
+        if is_end {
+            ctx.request_ended();
+        }
         Ok(())
     }
 
@@ -174,6 +177,9 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            return tunnel(session, ctx);
+        }
         if response.status.is_informational() {
             return Ok(());
         }
@@ -273,6 +279,18 @@ impl ProxyHttp for Proxy {
     ) -> bool {
         true
     }
+}
+
+/// The server switches protocols: that is for a WebSocket that was asked for, and nothing else.
+fn tunnel(session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+    if !forward::asks_for_websocket(session) {
+        let error = Error::explain(ErrorType::InvalidHTTPHeader, "101 that nobody asked for");
+        return Err(error.into_up());
+    }
+    ctx.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+    session.set_read_timeout(Some(TUNNEL_IDLE));
+    session.set_write_timeout(Some(TUNNEL_IDLE));
+    Ok(())
 }
 
 /// How long an upgraded connection may be silent.

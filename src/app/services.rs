@@ -1,3 +1,5 @@
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -97,7 +99,7 @@ fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProx
         Edge::new(entrances, parts.connections.clone(), parts.metrics.clone()),
     );
     for listener in &parts.config.listeners {
-        add_listener(&mut service, &listener.address);
+        add_listener(&mut service, &listener.address, None);
     }
     service
 }
@@ -119,15 +121,19 @@ fn control(parts: &Parts, is_ready: watch::Receiver<bool>) -> anyhow::Result<Ser
                 .context("control.tls")?;
             service.add_tls_with_settings(&address.to_string(), None, tls);
         }
-        (address, _) => add_listener(&mut service, address),
+        // Who may write to the socket is an administrator: its owner alone.
+        (address, _) => add_listener(&mut service, address, Some(0o600)),
     }
     Ok(service)
 }
 
-fn add_listener<A>(service: &mut Service<A>, address: &ListenAddress) {
+/// `mode`: the permissions of a socket's file; Pingora's default lets everyone in.
+fn add_listener<A>(service: &mut Service<A>, address: &ListenAddress, mode: Option<u32>) {
     match address {
         ListenAddress::Tcp(address) => service.add_tcp(&address.to_string()),
-        ListenAddress::Unix(path) => service.add_uds(&path.to_string_lossy(), None),
+        ListenAddress::Unix(path) => {
+            service.add_uds(&path.to_string_lossy(), mode.map(Permissions::from_mode))
+        }
     }
 }
 

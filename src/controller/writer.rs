@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::plan::{Base, plan};
+use super::plan::{Base, Plan, plan};
 use super::{Job, Outcome, Refusal};
 use crate::clock;
 use crate::domain::snapshot::{Publisher, Snapshot};
@@ -74,13 +74,13 @@ impl Writer {
                     return answers;
                 }
                 Err(StoreError::Conflict { .. }) => self.follow(),
-                Err(error) => return self.not_stored(answers, &error),
+                Err(error) => return self.not_stored(batch, &error),
             }
         }
         let lost = StoreError::Conflict {
             newest: Some(self.base.snapshot.revision()),
         };
-        self.not_stored(batch.iter().map(|_| Err(Refusal::Busy)).collect(), &lost)
+        self.not_stored(batch, &lost)
     }
 
     fn plan_all(&self, batch: &[Job]) -> (Planned, Vec<(Revision, Base)>) {
@@ -97,16 +97,19 @@ impl Writer {
         (answers.collect(), steps)
     }
 
-    /// Nothing of the batch happened. A refusal may rest on an edit that was planned before it and is
-    /// not stored either, so all hear the same.
-    fn not_stored(&self, answers: Planned, error: &StoreError) -> Planned {
+    /// Nothing of the batch happened. An answer may rest on an edit that was planned before it and is
+    /// not stored either: only what is also true of the stored state is said.
+    fn not_stored(&self, batch: &[Job], error: &StoreError) -> Planned {
         log::error!("changes were not stored: {error}");
         self.metrics.store_failed();
-        let refused = |answer: Result<Outcome, Refusal>| match answer {
-            Ok(outcome) if !outcome.is_new => Ok(outcome),
+        let answer = |job: &Job| match plan(&self.base, &job.submission, &self.forbidden) {
+            Ok(Plan {
+                step: None,
+                outcome,
+            }) => Ok(outcome),
             _ => Err(Refusal::Store(error.to_string())),
         };
-        answers.into_iter().map(refused).collect()
+        batch.iter().map(answer).collect()
     }
 
     fn publish(&mut self, next: Base) {

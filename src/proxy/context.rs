@@ -29,6 +29,7 @@ pub struct RequestCtx {
     current: Option<InFlight>,
     /// Of the attempt under way; none for a tunnel.
     connection: Option<RawFd>,
+    asks_for_tunnel: bool,
     silence: Option<Silence>,
 }
 
@@ -57,6 +58,7 @@ impl RequestCtx {
             next: None,
             current: None,
             connection: None,
+            asks_for_tunnel: false,
             silence: None,
         }
     }
@@ -115,14 +117,34 @@ impl RequestCtx {
         self.attempts.len().saturating_sub(usize::from(self.stale))
     }
 
-    /// The attempt is connected: its first byte is waited for.
-    pub(super) fn connected(&mut self, connection: RawFd, is_tunnel: bool) {
-        self.connection = (!is_tunnel).then_some(connection);
-        self.watch(Timeouts::own_first_byte);
+    /// The attempt is connected. A tunnel has one limit of its own, so that before it the ordinary
+    /// ones are ours to watch.
+    pub(super) fn connected(&mut self, connection: RawFd, asks_for_tunnel: bool) {
+        self.connection = Some(connection);
+        self.asks_for_tunnel = asks_for_tunnel;
+        self.silence = None;
+    }
+
+    /// The whole request was sent: the first byte of the response is waited for from now on.
+    pub(super) fn request_ended(&mut self) {
+        let is_waiting = self
+            .attempts
+            .last()
+            .is_some_and(|attempt| attempt.status.is_none());
+        if is_waiting {
+            let asks = self.asks_for_tunnel;
+            self.watch(|timeouts| {
+                if asks {
+                    timeouts.first_byte
+                } else {
+                    timeouts.own_first_byte()
+                }
+            });
+        }
     }
 
     /// Watches the server's silence from here on, if that has a limit of its own.
-    fn watch(&mut self, limit: fn(&Timeouts) -> Option<Duration>) {
+    fn watch(&mut self, limit: impl Fn(&Timeouts) -> Option<Duration>) {
         let upstream = self.upstream.as_ref();
         let limit = upstream.and_then(|upstream| limit(upstream.timeouts()));
         self.silence = self.connection.zip(limit).and_then(|(connection, limit)| {
@@ -133,7 +155,7 @@ impl RequestCtx {
         });
     }
 
-    /// More of the request was sent, or more of the response came.
+    /// More of the response came.
     pub(super) fn moved(&self) {
         if let Some(silence) = &self.silence {
             silence.touch();
@@ -147,7 +169,17 @@ impl RequestCtx {
 
     /// The attempt under way got this status.
     pub(super) fn answered(&mut self, status: u16) {
-        self.watch(Timeouts::own_read);
+        let asked = self.asks_for_tunnel;
+        match status {
+            101 => self.silence = None,
+            _ => self.watch(|timeouts| {
+                if asked {
+                    timeouts.read
+                } else {
+                    timeouts.own_read()
+                }
+            }),
+        }
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.status = Some(status);
         }

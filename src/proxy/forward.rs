@@ -79,6 +79,25 @@ pub(super) fn received_host(head: &RequestHeader) -> &str {
     }
 }
 
+/// Whether the client asks for a WebSocket (RFC 6455 section 4.1): the one protocol that is switched to.
+pub(super) fn asks_for_websocket(session: &Session) -> bool {
+    let head = session.req_header();
+    let names = |name, word: &str| {
+        let lines = head
+            .headers
+            .get_all(name)
+            .iter()
+            .filter_map(|line| line.to_str().ok());
+        lines
+            .flat_map(|line| line.split(','))
+            .any(|token| token.trim().eq_ignore_ascii_case(word))
+    };
+    head.version == Version::HTTP_11
+        && head.headers.contains_key(UPGRADE)
+        && names(UPGRADE, "websocket")
+        && names(CONNECTION, "upgrade")
+}
+
 /// Sets what a server is told about the request. Pingora has removed hop-by-hop headers before.
 pub(super) fn request(
     session: &Session,
@@ -203,15 +222,28 @@ pub(super) fn response(session: &mut Session, response: &mut ResponseHeader) {
             response.remove_header(&UPGRADE);
         }
     }
+    if response.status == StatusCode::NO_CONTENT {
+        // RFC 9110 section 8.6: a server MUST NOT send Content-Length with 204.
+        response.remove_header(&CONTENT_LENGTH);
+    }
     // A client of HTTP/1.0 knows no chunks (RFC 9112 section 7.1): its body ends with the connection.
-    let has_length = response.headers.contains_key(CONTENT_LENGTH);
+    let has_length = response.headers.contains_key(CONTENT_LENGTH)
+        || response.status == StatusCode::NO_CONTENT
+        || response.status == StatusCode::NOT_MODIFIED;
     if session.req_header().version == Version::HTTP_10 && !has_length {
         response.remove_header(&TRANSFER_ENCODING);
         session.set_keepalive(None);
     }
 }
 
-const HOP_BY_HOP: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "te"];
+const HOP_BY_HOP: [&str; 6] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-connection",
+    "te",
+    "trailer",
+];
 
 fn remove_nominated(response: &mut ResponseHeader) {
     let nominates = |line: &HeaderValue| {

@@ -5,8 +5,6 @@ use std::time::Duration;
 use ipnet::IpNet;
 use pingora_proxy::Session;
 
-use super::TUNNEL_IDLE;
-
 /// What one listener's proxy is set to.
 #[derive(Debug, Clone)]
 pub struct ProxySettings {
@@ -39,13 +37,8 @@ impl ClientLimits {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(self.keepalive_timeout.as_secs().max(1)));
         }
-        let idle = if session.is_upgrade_req() {
-            Some(TUNNEL_IDLE)
-        } else {
-            self.body_timeout
-        };
-        session.set_read_timeout(idle);
-        session.set_write_timeout(idle);
+        session.set_read_timeout(self.body_timeout);
+        session.set_write_timeout(self.body_timeout);
         session.set_pipelining_enabled(true);
     }
 }

@@ -34,7 +34,9 @@ pub enum AddressError {
     #[error("`{0}`: the unspecified address is not a server")]
     Unspecified(String),
     /// A Unix socket without an absolute path.
-    #[error("`{0}`: a Unix socket needs an absolute path of at most 107 bytes")]
+    #[error(
+        "`{0}`: a Unix socket needs an absolute path of at most 107 bytes without control characters"
+    )]
     UnixPath(String),
 }
 
@@ -78,8 +80,9 @@ const DEFAULT_PORT: u16 = 80;
 const LONGEST_UNIX_PATH: usize = 107;
 
 fn unix(text: &str, path: &str) -> Result<Address, AddressError> {
-    let fits =
-        Path::new(path).is_absolute() && path.len() <= LONGEST_UNIX_PATH && !path.contains('\0');
+    let fits = Path::new(path).is_absolute()
+        && path.len() <= LONGEST_UNIX_PATH
+        && !path.contains(char::is_control);
     fits.then(|| Address::Unix(path.into()))
         .ok_or_else(|| AddressError::UnixPath(text.to_owned()))
 }

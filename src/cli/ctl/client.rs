@@ -99,7 +99,11 @@ impl Client {
             .get("pointsman-revision")
             .and_then(|number| number.to_str().ok())
             .map(str::to_owned);
-        let text = response.body_mut().read_to_string()?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(LARGEST_ANSWER)
+            .read_to_string()?;
         let answer: Value = if text.is_empty() {
             json!({})
         } else {
@@ -150,6 +154,8 @@ impl Client {
     }
 }
 
+/// The status of some hundred thousand servers, in bytes.
+const LARGEST_ANSWER: u64 = 1 << 30;
 /// Longer than the server lets a change wait for its store.
 const PATIENCE: Duration = Duration::from_secs(10);
 
