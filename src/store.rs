@@ -55,7 +55,8 @@ pub trait Store: Send + Sync {
     /// instead), [`StoreError::Diverged`] when `number` is not reached yet.
     fn since(&self, number: u64, limit: usize) -> Result<Vec<Logged>, StoreError>;
 
-    /// At most `limit` revisions before number `before` (`None`: from the newest on), newest first.
+    /// At most `limit` revisions before number `before` (`None`: from the newest on), newest first; fewer
+    /// when they are large (some MiB a page). The next page begins before the last one given.
     fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<Revision>, StoreError>;
 
     /// One revision; `None` when it is not kept.

@@ -212,3 +212,74 @@ fn counted(answer: &Result<Outcome, Refusal>, dry_run: bool) -> ChangeOutcome {
         Err(_) => ChangeOutcome::Invalid,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::change::Change;
+    use crate::controller::Submission;
+    use crate::domain::snapshot::shared;
+    use crate::spec::{Digest, Meta, Span};
+    use crate::store::Memory;
+
+    /// Its state is one that the store never had, so that no commit succeeds.
+    fn writer_that_cannot_store() -> Writer {
+        let snapshot = Arc::new(Snapshot::build(7, Arc::new(Spec::default()), None));
+        let (publisher, _) = shared(Snapshot::default());
+        Writer {
+            base: Base {
+                digest: Digest::default(),
+                snapshot,
+            },
+            publisher,
+            store: Arc::new(Memory::default()),
+            announce: watch::channel(0).0,
+            metrics: Metrics::new(),
+            forbidden: ForbiddenAddresses::default(),
+            history: History {
+                revisions: 1,
+                age: Span::from_secs(1),
+                size: 1,
+            },
+            is_saving: Arc::default(),
+        }
+    }
+
+    fn put(name: &str, dry_run: bool) -> Job {
+        let json = format!(r#"{{"op":"put_upstream","name":"{name}","upstream":{{}}}}"#);
+        let change: Change = serde_json::from_str(&json).unwrap();
+        let submission = Submission {
+            dry_run,
+            ..Submission::new(vec![change], Meta::default())
+        };
+        Job {
+            submission,
+            reply: oneshot::channel().0,
+        }
+    }
+
+    #[test]
+    fn nobody_hears_yes_because_of_an_edit_in_the_batch_that_was_not_stored() {
+        let mut writer = writer_that_cannot_store();
+        // The second alters nothing once the first has happened, which it has not.
+        let batch = [put("a", false), put("a", false), put("b", true)];
+        let answers = writer.store_and_publish(&batch);
+        assert!(
+            matches!(answers[0], Err(Refusal::Store(_))),
+            "{:?}",
+            answers[0]
+        );
+        assert!(
+            matches!(answers[1], Err(Refusal::Store(_))),
+            "{:?}",
+            answers[1]
+        );
+        assert_eq!(
+            answers[2].as_ref().map(|outcome| outcome.revision).ok(),
+            Some(7)
+        );
+        assert_eq!(writer.base.snapshot.revision(), 7);
+    }
+}

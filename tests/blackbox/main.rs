@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ambiguity;
 mod balancing;
 mod failures;
 mod framing;

@@ -103,7 +103,11 @@ pub(super) fn since(file: &Connection, number: u64, limit: usize) -> Result<Vec<
     Ok(found)
 }
 
-/// At most `limit` before `before`, newest first.
+/// Revisions that replaced a large state are large: a page of the history ends after the first that
+/// brings it here, so that reading it never takes much memory.
+const PAGE: usize = 4 << 20;
+
+/// At most `limit` before `before`, newest first, and no more after [`PAGE`] bytes of them.
 pub(super) fn before(
     file: &Connection,
     before: Option<u64>,
@@ -114,9 +118,14 @@ pub(super) fn before(
          WHERE number < ? ORDER BY number DESC LIMIT ?",
     )?;
     let mut rows = query.query(params![before.map_or(i64::MAX, int), int(limit as u64)])?;
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        found.push(encoded(row)?.decode()?.revision);
+        let encoded = encoded(row)?;
+        bytes += encoded.body.len();
+        found.push(encoded.decode()?.revision);
+        if bytes >= PAGE {
+            break;
+        }
     }
     Ok(found)
 }
