@@ -69,23 +69,23 @@ fn controller(place: &StoreSettings) -> (Opened, Controller) {
 /// Submits one change after the other in groups of its own; answers how long each took.
 async fn submit(controller: Controller, first: usize, step: usize) -> Vec<Duration> {
     let end = Instant::now() + EACH;
-    let groups = (0..).map(|number| (first + number * step) % GROUPS);
-    let changes = groups.flat_map(|group| changes(group).map(move |change| (group, change)));
     let mut times = Vec::new();
-    for (number, (group, change)) in changes.enumerate() {
-        let begun = Instant::now();
-        if begun >= end {
+    for group in (0..).map(|number| (first + number * step) % GROUPS) {
+        if Instant::now() >= end {
             break;
         }
-        let meta = Meta {
-            time: 1_700_000_000_000 + number as u64,
-            author: "bench".into(),
-            reason: format!("group {group}"),
-            ..Meta::default()
-        };
-        let outcome = controller.submit(Submission::new(vec![change], meta)).await;
-        assert!(outcome.expect("done").is_new, "group {group}");
-        times.push(begun.elapsed());
+        for change in changes(group) {
+            let begun = Instant::now();
+            let meta = Meta {
+                time: 1_700_000_000_000 + times.len() as u64,
+                author: "bench".into(),
+                reason: format!("group {group}"),
+                ..Meta::default()
+            };
+            let submitted = controller.submit(Submission::new(vec![change], meta));
+            assert!(submitted.await.expect("done").is_new, "group {group}");
+            times.push(begun.elapsed());
+        }
     }
     times
 }
