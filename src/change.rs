@@ -4,6 +4,7 @@ mod diff;
 mod patch;
 mod switch;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -165,16 +166,22 @@ impl Change {
                 put_route(spec, id, next, at);
             }
             Self::DeleteRoute { id } => {
-                find_route(spec, id)?;
-                spec.routes.retain(|route| route.id.as_ref() != Some(id));
+                let place = spec.place_of_route(id);
+                spec.routes
+                    .remove(place.ok_or_else(|| ChangeError::NoRoute(id.clone()))?);
             }
             Self::Switch { route, host, to } => return switch::apply(spec, route, host, to, at),
             Self::OrderRoutes { ids } => {
-                let place = |route: &Arc<RouteSpec>| {
-                    ids.iter().position(|id| route.id.as_ref() == Some(id))
-                };
-                spec.routes
-                    .sort_by_cached_key(|route| place(route).unwrap_or(usize::MAX));
+                let places: HashMap<&Name, usize> = ids
+                    .iter()
+                    .enumerate()
+                    .rev()
+                    .map(|(place, id)| (id, place))
+                    .collect();
+                let place = |route: &Arc<RouteSpec>| places.get(route.id.as_ref()?).copied();
+                let mut routes: Vec<_> = spec.routes.iter().cloned().collect();
+                routes.sort_by_cached_key(|route| place(route).unwrap_or(usize::MAX));
+                spec.routes = routes.into();
             }
             Self::PutDefaults { defaults } => put_defaults(spec, defaults, at),
             Self::PutState { state } => put_state(spec, state, at),
@@ -238,44 +245,30 @@ fn find_route<'a>(spec: &'a Spec, id: &Name) -> Result<&'a Arc<RouteSpec>, Chang
 }
 
 fn put_upstream(spec: &mut Spec, name: &Name, next: UpstreamSpec, at: u64) {
-    match spec.upstreams.get_mut(name) {
-        Some(current) if current.says_the_same(&next) => {}
-        Some(current) => {
-            *current = Arc::new(UpstreamSpec {
-                changed_at: at,
-                ..next
-            })
-        }
-        None => {
-            spec.upstreams.insert(
-                name.clone(),
-                Arc::new(UpstreamSpec {
-                    changed_at: at,
-                    ..next
-                }),
-            );
-        }
+    let current = spec.upstreams.get(name);
+    if !current.is_some_and(|current| current.says_the_same(&next)) {
+        let next = Arc::new(UpstreamSpec {
+            changed_at: at,
+            ..next
+        });
+        spec.upstreams.insert(name.clone(), next);
     }
 }
 
 fn put_route(spec: &mut Spec, id: &Name, mut next: RouteSpec, at: u64) {
     next.id = Some(id.clone());
-    match spec
-        .routes
-        .iter_mut()
-        .find(|route| route.id.as_ref() == Some(id))
-    {
-        Some(current) if current.says_the_same(&next) => {}
-        Some(current) => {
-            *current = Arc::new(RouteSpec {
-                changed_at: at,
-                ..next
-            })
-        }
-        None => spec.routes.push(Arc::new(RouteSpec {
-            changed_at: at,
-            ..next
-        })),
+    let place = spec.place_of_route(id);
+    let current = place.and_then(|place| spec.routes.get(place));
+    if current.is_some_and(|current| current.says_the_same(&next)) {
+        return;
+    }
+    let next = Arc::new(RouteSpec {
+        changed_at: at,
+        ..next
+    });
+    match place {
+        Some(place) => spec.routes.replace(place, next),
+        None => spec.routes.push(next),
     }
 }
 
@@ -300,9 +293,9 @@ fn put_state(spec: &mut Spec, next: &Spec, at: u64) {
         }
         put_upstream(spec, name, UpstreamSpec::clone(upstream), at);
     }
-    let mut old: std::collections::HashMap<_, _> = before
+    let mut old: HashMap<_, _> = before
         .routes
-        .into_iter()
+        .iter()
         .filter_map(|route| Some((route.id.clone()?, route)))
         .collect();
     for route in &next.routes {
@@ -315,6 +308,6 @@ fn put_state(spec: &mut Spec, next: &Spec, at: u64) {
                 ..RouteSpec::clone(route)
             })
         };
-        spec.routes.push(kept.unwrap_or_else(made));
+        spec.routes.push(kept.cloned().unwrap_or_else(made));
     }
 }

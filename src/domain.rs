@@ -5,6 +5,7 @@ pub mod balancer;
 pub mod rails;
 pub mod route;
 pub mod server;
+pub mod shards;
 pub mod snapshot;
 pub mod streak;
 pub mod upstream;

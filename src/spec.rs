@@ -15,12 +15,13 @@ mod rules;
 mod schema;
 mod server;
 mod shape;
+mod shared_list;
+mod shared_map;
 mod target;
 mod units;
 mod unsupported;
 mod upstream;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,8 @@ pub use rules::{
 };
 pub use server::{Admin, ServerSpec};
 pub use shape::list_for_object;
+pub use shared_list::{Difference, SharedList};
+pub use shared_map::{Changed, SharedMap};
 pub use target::Target;
 pub use units::Span;
 pub use unsupported::is_planned;
@@ -50,7 +53,8 @@ pub use upstream::{
 
 /// The whole desired state.
 ///
-/// Objects are shared (`Arc`), so that a changed copy costs one object and the pointer tables.
+/// Objects are shared (`Arc`) and so are the tables that hold them, so that a changed copy costs one
+/// object and a part of a table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(as = State)]
@@ -59,11 +63,11 @@ pub struct Spec {
     #[schema(value_type = UpstreamSpec)]
     pub defaults: Arc<UpstreamSpec>,
     /// The groups by name.
-    #[schema(value_type = BTreeMap<String, UpstreamSpec>)]
-    pub upstreams: BTreeMap<Name, Arc<UpstreamSpec>>,
+    #[schema(value_type = std::collections::BTreeMap<String, UpstreamSpec>)]
+    pub upstreams: SharedMap<Name, Arc<UpstreamSpec>>,
     /// The routes in file order; ids are unique.
     #[schema(value_type = Vec<RouteSpec>)]
-    pub routes: Vec<Arc<RouteSpec>>,
+    pub routes: SharedList<Arc<RouteSpec>>,
 }
 
 impl Spec {
@@ -74,39 +78,36 @@ impl Spec {
             .find(|route| route.id.as_ref() == Some(id))
     }
 
+    /// The place of the route with this id.
+    pub fn place_of_route(&self, id: &Name) -> Option<usize> {
+        let has_it = |route: &Arc<RouteSpec>| route.id.as_ref() == Some(id);
+        self.routes.into_iter().position(has_it)
+    }
+
+    /// The routes that are not one and the same object here and in `before`, nor at the same place.
+    pub fn changed_routes<'a>(&'a self, before: &'a Spec) -> Difference<'a, Arc<RouteSpec>> {
+        self.routes.difference(&before.routes, Arc::ptr_eq)
+    }
+
     /// Whether both have the very same routes in the same order.
     pub fn has_same_routes(&self, other: &Spec) -> bool {
-        let pairs = self.routes.iter().zip(&other.routes);
-        self.routes.len() == other.routes.len() && pairs.into_iter().all(|(a, b)| Arc::ptr_eq(a, b))
+        let part = self.changed_routes(other);
+        part.old.is_empty() && part.new.is_empty()
     }
 
     /// Whether both have groups of the same names.
     pub fn has_same_names(&self, other: &Spec) -> bool {
-        self.upstreams.len() == other.upstreams.len()
-            && self.upstreams.keys().eq(other.upstreams.keys())
+        let changed = self.upstreams.difference(&other.upstreams, Arc::ptr_eq);
+        changed
+            .iter()
+            .all(|(_, was, is)| was.is_some() && is.is_some())
     }
 
     /// The names of groups that are not one and the same object here and in `before`: changed, added
-    /// or removed. One walk over both, so that a change costs little in a state of many groups.
+    /// or removed.
     pub fn changed_upstreams(&self, before: &Spec) -> Vec<Name> {
-        let (mut old, mut new) = (
-            before.upstreams.iter().peekable(),
-            self.upstreams.iter().peekable(),
-        );
-        let mut changed = Vec::new();
-        loop {
-            let (name, is_same) = match (old.peek(), new.peek()) {
-                (None, None) => return changed,
-                (Some((name, a)), Some((other, b))) if name == other => (*name, Arc::ptr_eq(a, b)),
-                (Some((name, _)), Some((other, _))) if name < other => (*name, false),
-                (Some((name, _)), None) | (_, Some((name, _))) => (*name, false),
-            };
-            if !is_same {
-                changed.push(name.clone());
-            }
-            old.next_if(|(other, _)| *other == name);
-            new.next_if(|(other, _)| *other == name);
-        }
+        let changed = self.upstreams.difference(&before.upstreams, Arc::ptr_eq);
+        changed.into_iter().map(|(name, ..)| name.clone()).collect()
     }
 
     /// Whether two states want the same, whatever revision each object was last changed in.

@@ -120,7 +120,7 @@ fn read(text: &str) -> Config {
 }
 
 fn upstream(config: &Config) -> Arc<Upstream> {
-    let (name, spec) = config.seed.upstreams.first_key_value().unwrap();
+    let (name, spec) = config.seed.upstreams.iter().next().unwrap();
     Arc::new(Upstream::build(name, spec, &config.seed.defaults, None))
 }
 

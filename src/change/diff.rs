@@ -44,7 +44,11 @@ pub fn diff(before: &Spec, after: &Spec) -> Vec<Change> {
 }
 
 fn route_changes(before: &Spec, after: &Spec, changes: &mut Vec<Change>) {
-    let (old, new) = (by_id(before), by_id(after));
+    let (old, new): (Vec<_>, Vec<_>) = (
+        before.routes.iter().collect(),
+        after.routes.iter().collect(),
+    );
+    let (old, new) = (by_id(&old), by_id(&new));
     for id in ids(before).filter(|id| !new.contains_key(id)) {
         changes.push(Change::DeleteRoute { id: id.clone() });
     }
@@ -76,11 +80,9 @@ fn ids(spec: &Spec) -> impl Iterator<Item = &Name> {
     spec.routes.iter().filter_map(|route| route.id.as_ref())
 }
 
-fn by_id(spec: &Spec) -> HashMap<&Name, &Arc<RouteSpec>> {
-    spec.routes
-        .iter()
-        .filter_map(|route| Some((route.id.as_ref()?, route)))
-        .collect()
+fn by_id<'a>(routes: &[&'a Arc<RouteSpec>]) -> HashMap<&'a Name, &'a Arc<RouteSpec>> {
+    let with_id = |route: &&'a Arc<RouteSpec>| Some((route.id.as_ref()?, *route));
+    routes.iter().filter_map(with_id).collect()
 }
 
 /// What differs between two states, value by value. Costs a look at each object, and work only for
@@ -113,19 +115,18 @@ pub fn entries(before: &Spec, after: &Spec) -> Vec<DiffEntry> {
 }
 
 fn route_entries(before: &Spec, after: &Spec, found: &mut Vec<DiffEntry>) {
-    let unchanged = before.routes.len() == after.routes.len()
-        && before
-            .routes
-            .iter()
-            .zip(&after.routes)
-            .all(|(old, new)| Arc::ptr_eq(old, new));
-    if unchanged {
-        return;
-    }
-    let (old, new) = (by_id(before), by_id(after));
-    let mut all: Vec<&Name> = ids(before).collect();
-    all.extend(ids(after).filter(|id| !old.contains_key(id)));
-    for id in all {
+    let part = after.changed_routes(before);
+    let (old, new) = (by_id(&part.old), by_id(&part.new));
+    let ids = |routes: &[&'_ Arc<RouteSpec>]| -> Vec<Name> {
+        routes.iter().filter_map(|route| route.id.clone()).collect()
+    };
+    let mut all = ids(&part.old);
+    all.extend(
+        ids(&part.new)
+            .into_iter()
+            .filter(|id| !old.contains_key(id)),
+    );
+    for id in &all {
         let (old, new) = (old.get(id), new.get(id));
         if let (Some(old), Some(new)) = (old, new)
             && Arc::ptr_eq(old, new)

@@ -38,13 +38,13 @@ fn switch_route(spec: &mut Spec, id: &Name, to: &Target, at: u64) -> Result<(), 
 }
 
 fn delete_route(spec: &mut Spec, id: &Name) -> Result<(), ChangeError> {
-    let route = spec
-        .route(id)
-        .ok_or_else(|| ChangeError::NoRoute(id.clone()))?;
-    if route.created_by != Some(CreatedBy::Switch) {
+    let found = spec.place_of_route(id);
+    let place = found.ok_or_else(|| ChangeError::NoRoute(id.clone()))?;
+    let route = spec.routes.get(place);
+    if route.and_then(|route| route.created_by) != Some(CreatedBy::Switch) {
         return Err(ChangeError::NotASwitch(id.clone()));
     }
-    spec.routes.retain(|route| route.id.as_ref() != Some(id));
+    spec.routes.remove(place);
     Ok(())
 }
 

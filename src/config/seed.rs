@@ -1,18 +1,18 @@
 //! The seed half of the file: each group and each route is read by itself.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Mark;
 use super::reader::Reader;
 use super::tree::{Content, Entry, Node};
-use crate::spec::{Name, RouteSpec, UpstreamSpec};
+use crate::spec::{Name, RouteSpec, SharedList, SharedMap, UpstreamSpec};
 
 pub(super) fn read_upstreams(
     node: &Node,
     reader: &mut Reader,
-) -> BTreeMap<Name, Arc<UpstreamSpec>> {
-    let mut upstreams = BTreeMap::new();
+) -> SharedMap<Name, Arc<UpstreamSpec>> {
+    let mut upstreams = SharedMap::default();
     let mut places: HashMap<Name, Mark> = HashMap::new();
     if !reader.is_map(node, "upstreams") {
         return upstreams;
@@ -54,10 +54,10 @@ pub(super) fn read_upstream(place: &[&str], node: &Node, reader: &mut Reader) ->
     reader.read(place, node).unwrap_or_default()
 }
 
-pub(super) fn read_routes(node: &Node, reader: &mut Reader) -> Vec<Arc<RouteSpec>> {
+pub(super) fn read_routes(node: &Node, reader: &mut Reader) -> SharedList<Arc<RouteSpec>> {
     let Content::List(items) = &node.content else {
         reader.note_hole(node.at, "`routes` is a list");
-        return Vec::new();
+        return SharedList::default();
     };
     let mut routes = Vec::new();
     for (index, item) in items.iter().enumerate() {

@@ -70,13 +70,18 @@ fn routes_without_an_id_get_different_ones() {
         .map(Name::as_str)
         .collect();
     assert_eq!(ids, ["any", "any-3", "any-2"]);
-    assert_eq!(config.seed.routes[0].hosts, [HostPattern::Any]);
+    assert_eq!(config.seed.routes.get(0).unwrap().hosts, [HostPattern::Any]);
 }
 
 #[test]
 fn servers_are_read_in_both_forms_with_the_environment() {
     let config = read("upstreams: {a: {servers: ['10.0.0.1:${PORT}', {address: '${IP:-10.0.0.2}${EMPTY}', weight: 2}, '10.0.0.${EMPTY:-3}']}}").unwrap();
-    let servers = &config.seed.upstreams[&Name::new("a").unwrap()].servers;
+    let servers = &config
+        .seed
+        .upstreams
+        .get(&Name::new("a").unwrap())
+        .unwrap()
+        .servers;
     let addresses: Vec<_> = servers.iter().map(|s| s.address.to_string()).collect();
     assert_eq!(addresses, ["10.0.0.1:8081", "10.0.0.2:80", "10.0.0.3:80"]);
     assert_eq!(servers[1].weight, 2);

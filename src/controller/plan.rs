@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Outcome, Refusal, Submission};
@@ -5,7 +6,7 @@ use crate::change;
 use crate::domain::rails::rails;
 use crate::domain::snapshot::Snapshot;
 use crate::spec::{
-    Broken, Digest, ForbiddenAddresses, Revision, RouteSpec, Spec, broken_rules_among_routes,
+    Broken, Digest, ForbiddenAddresses, Name, Revision, RouteSpec, Spec, broken_rules_among_routes,
     broken_rules_of_defaults, broken_rules_of_route, broken_rules_of_upstream,
 };
 use crate::store;
@@ -130,39 +131,27 @@ fn check(
                 .map(|rule| rule.below("/defaults")),
         );
     }
-    if !before.has_same_routes(next) {
-        broken.extend(broken_routes(before, next, forbidden));
-    }
+    broken.extend(broken_routes(before, next, forbidden));
     if !broken.is_empty() {
         return Err(Refusal::Invalid(broken));
-    }
-    if before.has_same_routes(next) && next.has_same_names(before) {
-        return Ok(Vec::new());
     }
     dangling_routes(before, next, lenient)
 }
 
-/// Rules of the routes that changed, and of all together if one came, went or answers elsewhere.
+/// Rules of the routes that changed, and what they have in common with others.
 fn broken_routes(before: &Spec, next: &Spec, forbidden: &ForbiddenAddresses) -> Vec<Broken> {
-    let answers_there = |(old, new): (&Arc<RouteSpec>, &Arc<RouteSpec>)| {
-        Arc::ptr_eq(old, new)
-            || (old.id == new.id && old.hosts == new.hosts && old.paths == new.paths)
+    let changed = next.changed_routes(before);
+    let answers_there = |(old, new): (&&Arc<RouteSpec>, &&Arc<RouteSpec>)| {
+        old.id == new.id && old.hosts == new.hosts && old.paths == new.paths
     };
-    let mut pairs = before.routes.iter().zip(&next.routes);
-    let same_places = before.routes.len() == next.routes.len() && pairs.all(answers_there);
+    let same_places = changed.old.len() == changed.new.len()
+        && changed.old.iter().zip(&changed.new).all(answers_there);
     let mut broken = if same_places {
         Vec::new()
     } else {
-        broken_rules_among_routes(next)
+        broken_rules_among_routes(next, &changed.new)
     };
-    for (index, route) in next.routes.iter().enumerate() {
-        if before
-            .routes
-            .get(index)
-            .is_some_and(|old| Arc::ptr_eq(old, route))
-        {
-            continue;
-        }
+    for (index, route) in (changed.start..).zip(&changed.new) {
         let place = format!("/routes/{index}");
         broken.extend(
             broken_rules_of_route(route)
@@ -180,11 +169,10 @@ fn broken_routes(before: &Spec, next: &Spec, forbidden: &ForbiddenAddresses) -> 
 /// state had is kept with a warning.
 fn dangling_routes(before: &Spec, next: &Spec, lenient: bool) -> Result<Vec<String>, Refusal> {
     let mut warnings = Vec::new();
-    for route in next
-        .routes
-        .iter()
-        .filter(|route| leads_nowhere(next, route) && route.to.address().is_none())
-    {
+    let dangling = touched_routes(before, next)
+        .into_iter()
+        .filter(|route| leads_nowhere(next, route) && route.to.address().is_none());
+    for route in dangling {
         let id = route.id.clone().unwrap_or_else(|| route.id_from_patterns());
         let was_so = before.route(&id).is_some_and(|old| old.to == route.to);
         let gone = route
@@ -211,6 +199,25 @@ fn dangling_routes(before: &Spec, next: &Spec, lenient: bool) -> Result<Vec<Stri
         }
     }
     Ok(warnings)
+}
+
+/// The routes that changed, and those whose group has gone.
+fn touched_routes<'a>(before: &'a Spec, next: &'a Spec) -> Vec<&'a Arc<RouteSpec>> {
+    let changed = next.changed_routes(before).new;
+    let upstreams = next.upstreams.difference(&before.upstreams, Arc::ptr_eq);
+    let gone: HashSet<&Name> = upstreams
+        .into_iter()
+        .filter_map(|(name, _, is)| is.is_none().then_some(name))
+        .collect();
+    if gone.is_empty() {
+        return changed;
+    }
+    let changed: HashSet<*const RouteSpec> = changed.into_iter().map(Arc::as_ptr).collect();
+    let touched = |route: &&Arc<RouteSpec>| {
+        let is_orphan = route.to.name().is_some_and(|name| gone.contains(name));
+        is_orphan || changed.contains(&Arc::as_ptr(route))
+    };
+    next.routes.iter().filter(touched).collect()
 }
 
 fn leads_nowhere(spec: &Spec, route: &RouteSpec) -> bool {

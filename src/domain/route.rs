@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::shards::Shards;
 use crate::spec::{HostPattern, Name, PathPattern, RouteSpec, Spec, Target, normal_host};
 
 /// The routes of one snapshot, by host and then by path.
@@ -12,8 +13,8 @@ use crate::spec::{HostPattern, Name, PathPattern, RouteSpec, Spec, Target, norma
 /// through to the next.
 #[derive(Debug, Default, Clone)]
 pub struct Routes {
-    exact: HashMap<String, Arc<HostRoutes>>,
-    suffix: HashMap<String, Arc<HostRoutes>>,
+    exact: Shards<Arc<str>, Arc<HostRoutes>>,
+    suffix: Shards<Arc<str>, Arc<HostRoutes>>,
     any: Arc<HostRoutes>,
 }
 
@@ -40,16 +41,17 @@ impl Routes {
     /// The table for `spec`. Hosts that none of the changed routes names share their part with `before`.
     pub fn build(spec: &Spec, before: Option<(&Spec, &Self)>) -> Self {
         let Some((old, table)) = before else {
-            return Self::of_hosts(&spec.routes, &hosts_of(spec.routes.iter()), Self::default());
+            return Self::of_hosts(spec, &hosts_of(spec.routes.iter()), Self::default());
         };
-        let changed = changed_hosts(old, spec);
-        Self::of_hosts(&spec.routes, &changed, table.clone())
+        let changed = spec.changed_routes(old);
+        let hosts = hosts_of(changed.old.into_iter().chain(changed.new));
+        Self::of_hosts(spec, &hosts, table.clone())
     }
 
-    fn of_hosts(routes: &[Arc<RouteSpec>], hosts: &[HostPattern], mut table: Self) -> Self {
+    fn of_hosts(spec: &Spec, hosts: &[HostPattern], mut table: Self) -> Self {
         let mut by_host: HashMap<&HostPattern, Vec<&RouteSpec>> =
             hosts.iter().map(|host| (host, Vec::new())).collect();
-        for route in routes {
+        for route in &spec.routes {
             for host in &route.hosts {
                 if let Some(found) = by_host.get_mut(host) {
                     found.push(route);
@@ -72,9 +74,9 @@ impl Routes {
             HostPattern::Suffix(suffix) => (&mut self.suffix, suffix),
         };
         if routes.is_empty() {
-            table.remove(host);
+            table.remove(&**host);
         } else {
-            table.insert(host.clone(), Arc::new(routes));
+            table.insert(host.as_str().into(), Arc::new(routes));
         }
     }
 
@@ -97,7 +99,7 @@ impl Routes {
 
     fn at<'a>(
         &self,
-        table: &'a HashMap<String, Arc<HostRoutes>>,
+        table: &'a Shards<Arc<str>, Arc<HostRoutes>>,
         host: &str,
         path: &str,
     ) -> Option<&'a Arc<Route>> {
@@ -126,36 +128,6 @@ fn hosts_of<'a>(routes: impl Iterator<Item = &'a Arc<RouteSpec>>) -> Vec<HostPat
     routes
         .flat_map(|route| route.hosts.iter().cloned())
         .collect()
-}
-
-/// The hosts of every route that is not the same object in both, or not in the same order.
-fn changed_hosts(old: &Spec, new: &Spec) -> Vec<HostPattern> {
-    let same = old
-        .routes
-        .iter()
-        .zip(&new.routes)
-        .take_while(|(old, new)| Arc::ptr_eq(old, new))
-        .count();
-    let same_end = old
-        .routes
-        .iter()
-        .skip(same)
-        .rev()
-        .zip(new.routes.iter().skip(same).rev());
-    let same_end = same_end
-        .take_while(|(old, new)| Arc::ptr_eq(old, new))
-        .count();
-    let middle = |routes: &[Arc<RouteSpec>]| {
-        routes
-            .iter()
-            .skip(same)
-            .take(routes.len().saturating_sub(same + same_end))
-            .cloned()
-            .collect::<Vec<_>>()
-    };
-    let mut hosts = hosts_of(middle(&old.routes).iter());
-    hosts.extend(hosts_of(middle(&new.routes).iter()));
-    hosts
 }
 
 /// The routes of one host pattern, by path.

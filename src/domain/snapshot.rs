@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use hashbrown::HashMap;
+use hashbrown::HashSet;
 
 use super::route::Routes;
+use super::shards::Shards;
 use super::upstream::Upstream;
-use crate::spec::{Name, Spec, Target};
+use crate::spec::{Address, Name, Spec, Target};
 
 /// The routing state at one revision. Never edited: a change builds the next one, which shares
 /// whatever the change did not touch.
@@ -16,9 +17,9 @@ pub struct Snapshot {
     revision: u64,
     spec: Arc<Spec>,
     routes: Arc<Routes>,
-    upstreams: HashMap<Name, Arc<Upstream>>,
+    upstreams: Shards<Name, Arc<Upstream>>,
     /// The groups that routes straight to an address imply.
-    implicit: HashMap<Target, Arc<Upstream>>,
+    implicit: Shards<Target, Arc<Upstream>>,
 }
 
 impl Snapshot {
@@ -31,10 +32,7 @@ impl Snapshot {
             Some(before) => Arc::new(Routes::build(&spec, Some((&before.spec, &before.routes)))),
             None => Arc::new(Routes::build(&spec, None)),
         };
-        let implicit = match before.filter(|before| keeps_implicit(&before.spec, &spec)) {
-            Some(before) => before.implicit.clone(),
-            None => implicit(&spec, &upstreams, before),
-        };
+        let implicit = implicit(&spec, &upstreams, before);
         Self {
             revision,
             spec,
@@ -67,13 +65,7 @@ impl Snapshot {
     /// The group that a target means: one of that name, or the implicit one of an address.
     pub fn target(&self, target: &Target) -> Option<&Arc<Upstream>> {
         let named = target.name().and_then(|name| self.upstreams.get(name));
-        named.or_else(|| {
-            if self.implicit.is_empty() {
-                None
-            } else {
-                self.implicit.get(target)
-            }
-        })
+        named.or_else(|| self.implicit.get(target))
     }
 
     /// The group that `old` has become in this snapshot: same name, or same address if it is implicit.
@@ -97,7 +89,7 @@ impl Snapshot {
     }
 }
 
-fn upstreams(spec: &Arc<Spec>, before: Option<&Snapshot>) -> HashMap<Name, Arc<Upstream>> {
+fn upstreams(spec: &Arc<Spec>, before: Option<&Snapshot>) -> Shards<Name, Arc<Upstream>> {
     let Some(before) = before.filter(|before| Arc::ptr_eq(&before.spec.defaults, &spec.defaults))
     else {
         let old = |name| {
@@ -120,49 +112,67 @@ fn upstreams(spec: &Arc<Spec>, before: Option<&Snapshot>) -> HashMap<Name, Arc<U
             Some(upstream) => {
                 let old = upstreams.get(&name).map(|old| &**old);
                 let built = Upstream::build(&name, upstream, &spec.defaults, old);
-                upstreams.insert(name, Arc::new(built))
+                upstreams.insert(name, Arc::new(built));
             }
-        };
+        }
     }
     upstreams
 }
 
-fn keeps_implicit(before: &Spec, spec: &Spec) -> bool {
-    Arc::ptr_eq(&before.defaults, &spec.defaults)
-        && before.has_same_routes(spec)
-        && before.has_same_names(spec)
-}
-
+/// The groups that routes straight to an address imply. What cannot have changed is not looked at:
+/// only the targets of changed routes, and the names of groups that came or went.
 fn implicit(
     spec: &Spec,
-    upstreams: &HashMap<Name, Arc<Upstream>>,
+    upstreams: &Shards<Name, Arc<Upstream>>,
     before: Option<&Snapshot>,
-) -> HashMap<Target, Arc<Upstream>> {
-    let named = |target: &Target| {
-        target
-            .name()
-            .is_some_and(|name| upstreams.contains_key(name))
+) -> Shards<Target, Arc<Upstream>> {
+    let (mut implicit, targets) = match before {
+        Some(before) if Arc::ptr_eq(&before.spec.defaults, &spec.defaults) => {
+            (before.implicit.clone(), changed_targets(spec, &before.spec))
+        }
+        _ => {
+            let all = spec.routes.iter().map(|route| route.to.clone());
+            (Shards::default(), all.collect())
+        }
     };
-    let targets = spec
-        .routes
-        .iter()
-        .map(|route| &route.to)
-        .filter(|target| !named(target));
-    let same_defaults = before.filter(|before| Arc::ptr_eq(&before.spec.defaults, &spec.defaults));
-    let build = |target: &Target| {
-        let address = target.address()?;
-        let old = before.and_then(|before| before.implicit.get(target));
-        let kept = same_defaults.and(old).cloned();
-        let made = || {
-            Arc::new(Upstream::straight_to(
-                &address,
-                &spec.defaults,
-                old.map(|old| &**old),
-            ))
-        };
-        Some((target.clone(), kept.unwrap_or_else(made)))
-    };
-    targets.filter_map(build).collect()
+    for target in targets {
+        match implied(&target, spec, upstreams) {
+            None => implicit.remove(&target),
+            Some(_) if implicit.get(&target).is_some() => {}
+            Some(address) => {
+                let old = before.and_then(|before| before.implicit.get(&target));
+                let built = Upstream::straight_to(&address, &spec.defaults, old.map(|old| &**old));
+                implicit.insert(target, Arc::new(built));
+            }
+        }
+    }
+    implicit
+}
+
+fn changed_targets(spec: &Spec, before: &Spec) -> HashSet<Target> {
+    let routes = spec.changed_routes(before);
+    let targets = routes.old.iter().chain(&routes.new);
+    let mut changed: HashSet<Target> = targets.map(|route| route.to.clone()).collect();
+    let upstreams = spec.upstreams.difference(&before.upstreams, Arc::ptr_eq);
+    let came_or_went = upstreams
+        .into_iter()
+        .filter(|(_, was, is)| was.is_some() != is.is_some());
+    changed.extend(came_or_went.map(|(name, ..)| Target::Upstream(name.clone())));
+    changed
+}
+
+/// The address that a target means, if it is no group's name and a route leads there.
+fn implied(
+    target: &Target,
+    spec: &Spec,
+    upstreams: &Shards<Name, Arc<Upstream>>,
+) -> Option<Address> {
+    let address = target.address()?;
+    let is_named = target
+        .name()
+        .is_some_and(|name| upstreams.get(name).is_some());
+    let is_used = || spec.routes.iter().any(|route| route.to == *target);
+    (!is_named && is_used()).then_some(address)
 }
 
 /// Makes the cell: the one right to replace the snapshot, and the right to read it.

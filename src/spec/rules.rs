@@ -3,9 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
+use std::sync::Arc;
 
 use super::{
-    CheckType, HealthSpec, HostHeader, RetrySpec, RouteSpec, ServerSpec, Spec, UpstreamSpec,
+    CheckType, HealthSpec, HostHeader, HostPattern, Name, RetrySpec, RouteSpec, ServerSpec, Spec,
+    UpstreamSpec,
 };
 
 /// A broken rule: where, and what would be right.
@@ -49,10 +51,11 @@ pub fn broken_rules(spec: &Spec) -> Vec<Broken> {
         spec.routes.iter().enumerate().flat_map(|(index, route)| {
             below(format!("/routes/{index}"), broken_rules_of_route(route))
         });
+    let all: Vec<_> = spec.routes.iter().collect();
     defaults
         .chain(upstreams)
         .chain(routes)
-        .chain(broken_rules_among_routes(spec))
+        .chain(broken_rules_among_routes(spec, &all))
         .chain(unknown_targets(spec))
         .collect()
 }
@@ -96,23 +99,26 @@ pub fn broken_rules_of_route(route: &RouteSpec) -> Vec<Broken> {
     broken
 }
 
-/// Routes that share an id, or a host and path; pointers begin at the state.
-pub fn broken_rules_among_routes(spec: &Spec) -> Vec<Broken> {
+/// Routes that share an id, or a host and path, with one of `changed`; pointers begin at the state.
+pub fn broken_rules_among_routes(spec: &Spec, changed: &[&Arc<RouteSpec>]) -> Vec<Broken> {
+    // Each route is only compared to what changed: a set of all would cost more than the change.
+    let hosts: HashSet<&HostPattern> = changed.iter().flat_map(|route| &route.hosts).collect();
+    let new_ids: HashSet<&Name> = changed
+        .iter()
+        .filter_map(|route| route.id.as_ref())
+        .collect();
     let mut broken = Vec::new();
     let (mut ids, mut places) = (HashSet::new(), HashMap::new());
     for (index, route) in spec.routes.iter().enumerate() {
-        if let Some(id) = &route.id
+        if let Some(id) = route.id.as_ref().filter(|id| new_ids.contains(id))
             && !ids.insert(id)
         {
             let message =
                 format!("another route has the id `{id}` (case does not tell them apart)");
             broken.push(Broken::new(format!("/routes/{index}/id"), message));
         }
-        for place in route
-            .hosts
-            .iter()
-            .flat_map(|host| route.paths.iter().map(move |path| (host, path)))
-        {
+        let hosts = route.hosts.iter().filter(|host| hosts.contains(host));
+        for place in hosts.flat_map(|host| route.paths.iter().map(move |path| (host, path))) {
             let first = *places.entry(place).or_insert(index);
             if first != index {
                 let message = already_routed(spec, first, place);

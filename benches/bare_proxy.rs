@@ -1,0 +1,43 @@
+//! The least that a Pingora proxy can do, to compare with: two servers in turn, no features.
+//! `bare_proxy LISTEN SERVER SERVER`, addresses as `ip:port`; one worker thread. See benches/README.md.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use pingora::prelude::*;
+use pingora::server::configuration::ServerConf;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+struct RoundRobin {
+    servers: Vec<String>,
+    turn: AtomicUsize,
+}
+
+#[async_trait]
+impl ProxyHttp for RoundRobin {
+    type CTX = ();
+    fn new_ctx(&self) {}
+
+    async fn upstream_peer(&self, _: &mut Session, _: &mut ()) -> Result<Box<HttpPeer>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.servers.len();
+        let server = self.servers.get(turn).or_err(InternalError, "no server")?;
+        Ok(Box::new(HttpPeer::new(server, false, String::new())))
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let listen = arguments.next().unwrap_or_default();
+    let (servers, turn) = (arguments.collect(), AtomicUsize::new(0));
+    let mut conf = ServerConf::default();
+    conf.threads = 1;
+    conf.upstream_keepalive_pool_size = 8192; // as src/app.rs has it
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let mut proxy = http_proxy_service(&server.configuration, RoundRobin { servers, turn });
+    proxy.add_tcp(&listen);
+    server.add_service(proxy);
+    server.run_forever();
+}
