@@ -31,9 +31,11 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let listen = arguments.next().unwrap_or_default();
     let (servers, turn) = (arguments.collect(), AtomicUsize::new(0));
-    let mut conf = ServerConf::default();
-    conf.threads = 1;
-    conf.upstream_keepalive_pool_size = 8192; // as src/app.rs has it
+    let conf = ServerConf {
+        threads: 1,
+        upstream_keepalive_pool_size: 8192, // as src/app.rs has it
+        ..ServerConf::default()
+    };
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let mut proxy = http_proxy_service(&server.configuration, RoundRobin { servers, turn });

@@ -79,20 +79,46 @@ fn switch_host(spec: &mut Spec, host: &str, to: &Target, at: u64) -> Result<(), 
         created_by: Some(CreatedBy::Switch),
         changed_at: at,
     };
-    put_route(spec, &id_of_host(&host), made, at);
+    let id = free_id(spec, &host);
+    put_route(spec, &id, made, at);
     Ok(())
 }
 
 fn delete_host_route(spec: &mut Spec, host: &str) -> Result<(), ChangeError> {
-    let id = id_of_host(&normal_host(host));
-    delete_route(spec, &id).map_err(|error| match error {
-        ChangeError::NoRoute(_) => ChangeError::NoHostRoute(host.to_owned()),
-        other => other,
-    })
+    let own = HostPattern::Exact(normal_host(host).into_owned());
+    let is_its_own = |route: &RouteSpec| {
+        route.created_by == Some(CreatedBy::Switch) && route.hosts.as_slice() == [own.clone()]
+    };
+    // Nearly always it has the first id that a host gets.
+    let first = spec
+        .route(&id_of_host(host, 1))
+        .filter(|route| is_its_own(route));
+    let found = first.or_else(|| spec.routes.iter().find(|route| is_its_own(route)));
+    match found.and_then(|route| route.id.clone()) {
+        Some(id) => delete_route(spec, &id),
+        None => Err(ChangeError::NoHostRoute(host.to_owned())),
+    }
 }
 
-fn id_of_host(host: &str) -> Name {
-    Name::from_any(&format!("host:{}", host.replace(['[', ']'], "")))
+/// An id for the host's route that no other route has: an operator may have taken the first, or given
+/// the route that was made for this host to others too.
+fn free_id(spec: &Spec, host: &str) -> Name {
+    let mut ids = (1..).map(|number| id_of_host(host, number));
+    // Among one more ids than there are routes, one is free.
+    let most = spec.routes.len() + 1;
+    ids.by_ref()
+        .take(most)
+        .find(|id| spec.route(id).is_none())
+        .unwrap_or_else(|| id_of_host(host, most + 1))
+}
+
+fn id_of_host(host: &str, number: usize) -> Name {
+    let host = normal_host(host).replace(['[', ']'], "");
+    match number {
+        1 => Name::from_any(&format!("host:{}", &host)),
+        // A name is cut at its end, where the number stands.
+        number => Name::from_any(&format!("host-{number}:{host}")),
+    }
 }
 
 fn pattern(host: &str) -> Result<HostPattern, ChangeError> {
@@ -203,6 +229,28 @@ mod tests {
             switched(&mut spec, "a.example", "null"),
             Err(ChangeError::NoHostRoute("a.example".into()))
         );
+    }
+
+    #[test]
+    fn a_switch_overwrites_no_route_that_has_its_id() {
+        let mut spec = state(
+            r#"[{"id":"host:a","hosts":["a","b"],"to":"blue","created_by":"switch"},{"id":"host:c","hosts":["d"],"to":"blue"}]"#,
+        );
+        switched(&mut spec, "a", "\"green\"").unwrap();
+        switched(&mut spec, "c", "\"green\"").unwrap();
+        let expected = [
+            "host:a b -> blue",
+            "host:c d -> blue",
+            "host-2:a a -> green",
+            "host-2:c c -> green",
+        ];
+        assert_eq!(seen(&spec), expected);
+        switched(&mut spec, "a", "null").unwrap();
+        assert_eq!(seen(&spec).len(), 3);
+        let long = "a".repeat(250);
+        switched(&mut spec, &format!("{long}.x"), "\"green\"").unwrap();
+        switched(&mut spec, &format!("{long}.y"), "\"green\"").unwrap();
+        assert_eq!(seen(&spec).len(), 5);
     }
 
     #[test]

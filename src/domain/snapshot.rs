@@ -68,16 +68,13 @@ impl Snapshot {
         named.or_else(|| self.implicit.get(target))
     }
 
-    /// The group that `old` has become in this snapshot: same name, or same address if it is implicit.
+    /// The group that `old` has become in this snapshot. A group that was deleted has become none,
+    /// whatever else has its address.
     pub fn same(&self, old: &Upstream) -> Option<&Arc<Upstream>> {
-        let named = self.upstreams.get(old.name());
-        let implicit = || {
-            let address = old.servers().first()?.address();
-            self.implicit
-                .values()
-                .find(|upstream| upstream.server(address).is_some())
-        };
-        named.or_else(implicit)
+        match old.implied_by() {
+            Some(target) => self.implicit.get(target),
+            None => self.upstreams.get(old.name()),
+        }
     }
 
     /// The groups that have a name, in the order of their names.
@@ -141,7 +138,8 @@ fn implicit(
             Some(_) if implicit.get(&target).is_some() => {}
             Some(address) => {
                 let old = before.and_then(|before| before.implicit.get(&target));
-                let built = Upstream::straight_to(&address, &spec.defaults, old.map(|old| &**old));
+                let built =
+                    Upstream::straight_to(&target, &address, &spec.defaults, old.map(|old| &**old));
                 implicit.insert(target, Arc::new(built));
             }
         }

@@ -8,7 +8,7 @@ use super::balancer::{self, Pick, Tier};
 use super::server::{Server, ServerState};
 use crate::spec::{
     Address, BalanceSpec, CheckType, HealthSpec, HostHeader, Name, RetryCause, RetrySpec,
-    ServerSpec, Span, TimeoutsSpec, UpstreamSpec,
+    ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec,
 };
 
 /// A group in one snapshot. Never edited: a change makes a new one around the same states.
@@ -26,6 +26,8 @@ pub struct Upstream {
     keepalive: bool,
     min_healthy: u32,
     health: Option<Arc<HealthSpec>>,
+    /// The target of the routes that imply it; none for a group that has a name of its own.
+    implied_by: Option<Target>,
 }
 
 /// How long each step towards a server may take; none means no limit.
@@ -87,11 +89,17 @@ impl Upstream {
             keepalive: full.keepalive != Some(0),
             min_healthy: full.min_healthy.unwrap_or(1),
             health,
+            implied_by: None,
         }
     }
 
     /// The implicit group of a route straight to an address: one server, the defaults, no checks.
-    pub fn straight_to(address: &Address, defaults: &UpstreamSpec, before: Option<&Self>) -> Self {
+    pub fn straight_to(
+        target: &Target,
+        address: &Address,
+        defaults: &UpstreamSpec,
+        before: Option<&Self>,
+    ) -> Self {
         let name = Name::from_any(&address.to_string());
         let spec = UpstreamSpec {
             servers: vec![ServerSpec::new(address.clone())],
@@ -101,7 +109,10 @@ impl Upstream {
             health: None,
             ..defaults.clone()
         };
-        Self::build(&name, &Arc::new(spec), &without_checks, before)
+        Self {
+            implied_by: Some(target.clone()),
+            ..Self::build(&name, &Arc::new(spec), &without_checks, before)
+        }
     }
 
     /// A server for a request that was tried on `pick.tried`: primaries before backups, and within
@@ -122,6 +133,11 @@ impl Upstream {
     /// Its name.
     pub fn name(&self) -> &Name {
         &self.name
+    }
+
+    /// The target of the routes that imply it, if it is implicit.
+    pub fn implied_by(&self) -> Option<&Target> {
+        self.implied_by.as_ref()
     }
 
     /// What it was built from.
