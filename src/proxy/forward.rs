@@ -1,9 +1,12 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderName, HeaderValue, StatusCode, Version};
 use ipnet::IpNet;
+use pingora_core::ErrorType::InternalError;
 use pingora_core::{OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
@@ -118,19 +121,25 @@ pub(super) fn request(
         sender,
         is_trusted,
     } = ctx.client;
-    insert_address(request, X_REAL_IP, address)?;
-    match forwarded_for(request, sender, is_trusted) {
-        Some(list) => request.insert_header(X_FORWARDED_FOR, list)?,
-        None => insert_address(request, X_FORWARDED_FOR, sender)?,
-    }
+    let client = address.map(value_of).transpose()?;
+    let list = match sender.filter(|_| is_trusted) {
+        Some(sender) => Some(
+            HeaderValue::try_from(forwarded_for(request, sender)).or_err(InternalError, "list")?,
+        ),
+        // Whoever is not trusted is the client itself.
+        None => client.clone(),
+    };
+    set(request, X_REAL_IP, client)?;
+    set(request, X_FORWARDED_FOR, list)?;
     if !is_trusted || !request.headers.contains_key(X_FORWARDED_PROTO) {
         request.insert_header(X_FORWARDED_PROTO, HeaderValue::from_static(scheme))?;
     }
     if !is_trusted || !request.headers.contains_key(X_FORWARDED_HOST) {
-        match received {
-            "" => drop(request.remove_header(&X_FORWARDED_HOST)),
-            host => request.insert_header(X_FORWARDED_HOST, host)?,
-        }
+        set(
+            request,
+            X_FORWARDED_HOST,
+            received_host_value(session.req_header())?,
+        )?;
     }
     request.insert_header(X_REQUEST_ID, ctx.request_id.value())?;
     if !upstream.keeps_connections() {
@@ -176,36 +185,43 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-fn insert_address(
-    request: &mut RequestHeader,
-    name: HeaderName,
-    address: Option<IpAddr>,
-) -> Result<()> {
-    let Some(address) = address else {
-        request.remove_header(&name);
-        return Ok(());
-    };
-    let value = HeaderValue::try_from(address.to_string())
-        .or_err(pingora_core::ErrorType::InternalError, "address")?;
-    request.insert_header(name, value)
+/// The received host as a header: the Host itself, without a copy, where it is one.
+fn received_host_value(head: &RequestHeader) -> Result<Option<HeaderValue>> {
+    match head.uri.authority() {
+        None => Ok(head
+            .headers
+            .get(HOST)
+            .filter(|host| !host.is_empty())
+            .cloned()),
+        Some(authority) => {
+            let value =
+                HeaderValue::try_from(authority.as_str()).or_err(InternalError, "authority")?;
+            Ok(Some(value))
+        }
+    }
+}
+
+fn value_of(address: IpAddr) -> Result<HeaderValue> {
+    HeaderValue::try_from(address.to_string()).or_err(InternalError, "address")
+}
+
+fn set(request: &mut RequestHeader, name: HeaderName, value: Option<HeaderValue>) -> Result<()> {
+    match value {
+        Some(value) => request.insert_header(name, value),
+        None => {
+            request.remove_header(&name);
+            Ok(())
+        }
+    }
 }
 
 /// A trusted sender's list with the sender itself appended.
-fn forwarded_for(
-    request: &RequestHeader,
-    sender: Option<IpAddr>,
-    is_trusted: bool,
-) -> Option<String> {
-    let sender = sender.filter(|_| is_trusted)?;
-    let lines = request
-        .headers
-        .get_all(X_FORWARDED_FOR)
-        .iter()
-        .filter_map(|line| line.to_str().ok());
-    let mut list: Vec<&str> = lines.collect();
+fn forwarded_for(request: &RequestHeader, sender: IpAddr) -> String {
+    let lines = request.headers.get_all(X_FORWARDED_FOR).iter();
+    let mut list: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
     let sender = sender.to_string();
     list.push(&sender);
-    Some(list.join(", "))
+    list.join(", ")
 }
 
 /// Removes what concerns only the connection to the server (RFC 9110 section 7.6.1). Transfer-Encoding
@@ -213,13 +229,15 @@ fn forwarded_for(
 pub(super) fn response(session: &mut Session, response: &mut ResponseHeader) {
     if response.status != StatusCode::SWITCHING_PROTOCOLS {
         remove_nominated(response);
-        for name in HOP_BY_HOP {
-            if response.headers.contains_key(name) {
-                response.remove_header(name);
-            }
-        }
-        if response.headers.contains_key(UPGRADE) {
-            response.remove_header(&UPGRADE);
+        // Most responses have none of them: one look at each name that is there.
+        if response
+            .headers
+            .keys()
+            .any(|name| HOP_BY_HOP.contains(name))
+        {
+            HOP_BY_HOP
+                .iter()
+                .for_each(|name| drop(response.remove_header(name)));
         }
     }
     if response.status == StatusCode::NO_CONTENT {
@@ -236,13 +254,14 @@ pub(super) fn response(session: &mut Session, response: &mut ResponseHeader) {
     }
 }
 
-const HOP_BY_HOP: [&str; 6] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-connection",
-    "te",
-    "trailer",
+static HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRAILER,
+    UPGRADE,
 ];
 
 fn remove_nominated(response: &mut ResponseHeader) {
