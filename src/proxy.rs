@@ -83,7 +83,7 @@ impl Proxy {
             random: fastrand::u64(..),
         };
         let server = upstream.pick(&pick).cloned();
-        ctx.begin(upstream.clone(), server.ok_or(Reason::NoServer)?);
+        ctx.begin(server.ok_or(Reason::NoServer)?);
         Ok(())
     }
 }
@@ -104,6 +104,7 @@ impl ProxyHttp for Proxy {
         self.settings.limits.apply(session);
         ctx.client = forward::client(session, &self.settings.trusted_proxies);
         ctx.request_id = request_id::of(session.req_header(), ctx.client.is_trusted);
+        ctx.asks_for_tunnel = forward::asks_for_websocket(session);
         Ok(())
     }
 
@@ -124,13 +125,12 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         ctx: &mut RequestCtx,
     ) -> Result<Box<HttpPeer>> {
+        let asks_for_tunnel = ctx.asks_for_tunnel;
         match ctx.next_attempt() {
-            Some((upstream, server)) => {
-                upstream_connection::to(server, upstream, forward::asks_for_websocket(session))
-            }
+            Some((upstream, server)) => upstream_connection::to(server, upstream, asks_for_tunnel),
             // Every retry picks its server when it is decided: an attempt without one does not come here.
             None => Error::e_explain(ErrorType::InternalError, "an attempt without a server"),
         }
@@ -138,14 +138,14 @@ impl ProxyHttp for Proxy {
 
     async fn connected_to_upstream(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         _reused: bool,
         _to: &HttpPeer,
         connection: RawFd,
         _digest: Option<&Digest>,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        ctx.connected(connection, forward::asks_for_websocket(session));
+        ctx.connected(connection);
         Ok(())
     }
 
@@ -283,7 +283,7 @@ impl ProxyHttp for Proxy {
 
 /// The server switches protocols: that is for a WebSocket that was asked for, and nothing else.
 fn tunnel(session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
-    if !forward::asks_for_websocket(session) {
+    if !ctx.asks_for_tunnel {
         let error = Error::explain(ErrorType::InvalidHTTPHeader, "101 that nobody asked for");
         return Err(error.into_up());
     }

@@ -29,7 +29,8 @@ pub struct RequestCtx {
     current: Option<InFlight>,
     /// Of the attempt under way; none for a tunnel.
     connection: Option<RawFd>,
-    asks_for_tunnel: bool,
+    /// Whether the client asks for a WebSocket.
+    pub(super) asks_for_tunnel: bool,
     silence: Option<Silence>,
 }
 
@@ -63,15 +64,15 @@ impl RequestCtx {
         }
     }
 
-    /// The request goes to `server` of `upstream` first.
-    pub(super) fn begin(&mut self, upstream: Arc<Upstream>, server: Arc<Server>) {
-        self.upstream = Some(upstream);
+    /// The request goes to `server`, of the group that was found.
+    pub(super) fn begin(&mut self, server: Arc<Server>) {
         self.next = Some(server);
     }
 
     /// The next attempt goes to `server`, of `upstream` as it is now.
     pub(super) fn retry_on(&mut self, upstream: Arc<Upstream>, server: Arc<Server>) {
-        self.begin(upstream, server);
+        self.upstream = Some(upstream);
+        self.begin(server);
         self.reason = None;
     }
 
@@ -79,11 +80,10 @@ impl RequestCtx {
     pub(super) fn next_attempt(&mut self) -> Option<(&Upstream, &Server)> {
         let server = self.next.take()?;
         // The first attempt's server is remembered only when it fails: most requests need no list.
-        let now = Instant::now();
         let began = if self.attempts.is_empty() {
             self.started
         } else {
-            now
+            Instant::now()
         };
         self.attempts.push(Attempt {
             server: server.clone(),
@@ -119,9 +119,8 @@ impl RequestCtx {
 
     /// The attempt is connected. A tunnel has one limit of its own, so that before it the ordinary
     /// ones are ours to watch.
-    pub(super) fn connected(&mut self, connection: RawFd, asks_for_tunnel: bool) {
+    pub(super) fn connected(&mut self, connection: RawFd) {
         self.connection = Some(connection);
-        self.asks_for_tunnel = asks_for_tunnel;
         self.silence = None;
     }
 

@@ -1,5 +1,5 @@
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Version};
+use http::{HeaderValue, Version};
 use pingora_proxy::Session;
 
 use crate::ports::telemetry::Reason;
@@ -7,24 +7,51 @@ use crate::ports::telemetry::Reason;
 /// Why a request is not routed at all; none if it is fine.
 pub(super) fn of(session: &Session) -> Option<Reason> {
     let head = session.req_header();
-    if head.version == Version::HTTP_11 && !has_one_host(&head.headers) {
-        // RFC 9112 section 3.2: a server MUST answer 400 to a request without Host, or with several.
-        return Some(Reason::BadRequestHost);
+    let (mut hosts, mut codings, mut lengths) =
+        (Lines::default(), Lines::default(), Lines::default());
+    // One look at each header instead of a search for each name.
+    for (name, value) in &head.headers {
+        match *name {
+            HOST => hosts.add(value),
+            TRANSFER_ENCODING => codings.add(value),
+            CONTENT_LENGTH => lengths.add(value),
+            _ => {}
+        }
     }
-    if head
-        .headers
-        .get(HOST)
-        .is_some_and(|host| !is_host(host.as_bytes()))
+    // RFC 9112 section 3.2: a server MUST answer 400 to a request without Host, or with several.
+    let is_one_host = hosts.only().is_some_and(|host| !host.is_empty());
+    if (head.version == Version::HTTP_11 && !is_one_host)
+        || hosts.first.is_some_and(|host| !is_host(host.as_bytes()))
     {
         return Some(Reason::BadRequestHost);
     }
-    let is_framed_badly = if head.headers.contains_key(TRANSFER_ENCODING) {
+    let is_framed_badly = if codings.count > 0 {
         // RFC 9112 section 6.1: both together is how requests are smuggled. Other codings would be lost.
-        had_content_length(session) || !is_plainly_chunked(&head.headers)
+        let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        had_content_length(session) || !codings.only().is_some_and(is_chunked)
     } else {
-        !has_plain_length(&head.headers)
+        lengths.count > 0 && !lengths.only().is_some_and(is_plain_length)
     };
     is_framed_badly.then_some(Reason::BadRequestFraming)
+}
+
+/// The lines of one name.
+#[derive(Default)]
+struct Lines<'a> {
+    first: Option<&'a HeaderValue>,
+    count: usize,
+}
+
+impl<'a> Lines<'a> {
+    fn add(&mut self, line: &'a HeaderValue) {
+        self.first = self.first.or(Some(line));
+        self.count += 1;
+    }
+
+    /// The line, if there is exactly one.
+    fn only(&self) -> Option<&'a HeaderValue> {
+        self.first.filter(|_| self.count == 1)
+    }
 }
 
 /// The characters of a host and a port (RFC 3986 section 3.2): nothing that could be taken for a
@@ -34,30 +61,11 @@ fn is_host(host: &[u8]) -> bool {
     host.iter().all(fits)
 }
 
-fn is_plainly_chunked(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let is_chunked = codings
-        .next()
-        .is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    is_chunked && codings.next().is_none()
-}
-
-/// No length, or one in its one form: servers differ in how they read `5, 5`, `+5` or `005`.
-fn has_plain_length(headers: &HeaderMap) -> bool {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(length) = lengths.next().map(http::HeaderValue::as_bytes) else {
-        return true;
-    };
+/// A length in its one form: servers differ in how they read `5, 5`, `+5` or `005`.
+fn is_plain_length(length: &HeaderValue) -> bool {
+    let length = length.as_bytes();
     let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
-    is_number && (length.len() == 1 || length.first() != Some(&b'0')) && lengths.next().is_none()
-}
-
-fn has_one_host(headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(HOST).iter();
-    let one = hosts
-        .next()
-        .is_some_and(|host| !host.is_empty() && !host.as_bytes().contains(&b','));
-    one && hosts.next().is_none()
+    is_number && (length.len() == 1 || length.first() != Some(&b'0'))
 }
 
 /// Pingora drops Content-Length beside Transfer-Encoding before we see the head; its raw bytes still

@@ -2,7 +2,7 @@ use http::{HeaderName, HeaderValue};
 use pingora_http::RequestHeader;
 
 /// The header that carries a request's id to the servers.
-pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Names one request in logs and towards servers: what a trusted sender gave, or 32 random digits.
 pub(super) struct RequestId(HeaderValue);
