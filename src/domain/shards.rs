@@ -11,6 +11,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 #[derive(Debug, Clone)]
 pub struct Shards<K, V> {
     parts: Box<[Part<K, V>]>,
+    /// Entries in all: asked for with each request.
+    len: usize,
     hasher: DefaultHashBuilder,
 }
 
@@ -43,6 +45,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
             Some((_, old)) => *old = value,
             None => {
                 part.insert_unique(hash, (key, value), |(key, _)| hasher.hash_one(key));
+                self.len += 1;
             }
         }
     }
@@ -61,6 +64,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
                 Arc::make_mut(part).find_entry(hash, |(other, _)| other.borrow() == key)
         {
             entry.remove();
+            self.len -= 1;
         }
     }
 
@@ -72,7 +76,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
 
     /// Whether it has no entry.
     pub fn is_empty(&self) -> bool {
-        self.parts.iter().all(|part| part.is_empty())
+        self.len == 0
     }
 }
 
@@ -85,6 +89,7 @@ impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
         Self {
             parts: vec![Arc::default(); PARTS].into(),
+            len: 0,
             hasher: DefaultHashBuilder::default(),
         }
     }

@@ -15,7 +15,7 @@ use super::RequestCtx;
 use crate::spec::HostHeader;
 
 // For reading the name, which has its hash; for setting the text, which Pingora need not copy.
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
@@ -238,13 +238,12 @@ fn forwarded_for(request: &RequestHeader, sender: IpAddr) -> String {
 /// stays: Pingora frames by it.
 pub(super) fn response(session: &mut Session, response: &mut ResponseHeader) {
     if response.status != StatusCode::SWITCHING_PROTOCOLS {
-        // Most responses have none of them: one look at each name that is there.
-        if response
-            .headers
-            .keys()
-            .any(|name| HOP_BY_HOP.contains(name))
-        {
+        // One look at each name that is there: most responses have Connection and no other.
+        if response.headers.keys().any(|name| *name == CONNECTION) {
             remove_nominated(response);
+            response.remove_header(&CONNECTION);
+        }
+        if response.headers.keys().any(is_hop_by_hop) {
             HOP_BY_HOP
                 .iter()
                 .for_each(|name| drop(response.remove_header(name)));
@@ -266,8 +265,15 @@ pub(super) fn response(session: &mut Session, response: &mut ResponseHeader) {
     }
 }
 
-static HOP_BY_HOP: [HeaderName; 7] = [
-    CONNECTION,
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    match *name {
+        TE | TRAILER | UPGRADE | PROXY_AUTHENTICATE => true,
+        _ => matches!(name.as_str(), "keep-alive" | "proxy-connection"),
+    }
+}
+
+/// All but Connection.
+static HOP_BY_HOP: [HeaderName; 6] = [
     HeaderName::from_static("keep-alive"),
     PROXY_AUTHENTICATE,
     HeaderName::from_static("proxy-connection"),

@@ -1,5 +1,7 @@
 use std::time::Instant;
 
+use http::header::{REFERER, USER_AGENT};
+use http::{HeaderName, HeaderValue};
 use pingora_proxy::Session;
 
 use super::context::Attempt;
@@ -24,7 +26,7 @@ impl Proxy {
             .map(|attempt| line_of(attempt, now))
             .collect();
         let head = session.req_header();
-        let header = |name| head.headers.get(name).map(http::HeaderValue::as_bytes);
+        let header = |name: HeaderName| head.headers.get(name).map(HeaderValue::as_bytes);
         self.access_log.log(&access_log::Record {
             unix_ms: clock::unix_ms(),
             client: ctx.client.address,
@@ -37,9 +39,9 @@ impl Proxy {
             status,
             body_bytes: session.body_bytes_sent() as u64,
             duration,
-            referer: header("referer"),
-            user_agent: header("user-agent"),
-            x_forwarded_for: header("x-forwarded-for"),
+            referer: header(REFERER),
+            user_agent: header(USER_AGENT),
+            x_forwarded_for: header(forward::X_FORWARDED_FOR),
             route: ctx.route.as_ref().map(|route| route.id().as_str()),
             upstream: ctx
                 .upstream

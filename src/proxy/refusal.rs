@@ -57,7 +57,16 @@ impl<'a> Lines<'a> {
 /// The characters of a host and a port (RFC 3986 section 3.2): nothing that could be taken for a
 /// path, a list, a user or the end of a line.
 fn is_host(host: &[u8]) -> bool {
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+;=".contains(byte);
+    let fits = |byte: &u8| {
+        let is_sign = matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']' | b'%' | b'!'
+        ) || matches!(
+            byte,
+            b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+        );
+        byte.is_ascii_alphanumeric() || is_sign
+    };
     host.iter().all(fits)
 }
 
