@@ -27,6 +27,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
     where
         K: Borrow<Q>,
     {
+        if self.len == 0 {
+            return None;
+        }
         let hash = self.hasher.hash_one(key);
         let found = self.parts.get(part(hash))?;
         let (_, value) = found.find(hash, |(other, _)| other.borrow() == key)?;
