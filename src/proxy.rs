@@ -9,6 +9,7 @@ mod request_id;
 mod retry;
 mod settings;
 mod silence;
+mod tunnel_connection;
 mod upstream_connection;
 
 use std::os::fd::RawFd;
@@ -132,9 +133,9 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         ctx: &mut RequestCtx,
     ) -> Result<Box<HttpPeer>> {
-        let asks_for_tunnel = ctx.asks_for_tunnel;
+        let tunnel = ctx.tunnel_connector();
         match ctx.next_attempt() {
-            Some((upstream, server)) => upstream_connection::to(server, upstream, asks_for_tunnel),
+            Some((upstream, server)) => upstream_connection::to(server, upstream, tunnel),
             // Every retry picks its server when it is decided: an attempt without one does not come here.
             None => Error::e_explain(ErrorType::InternalError, "an attempt without a server"),
         }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::forward::Client;
 use super::request_id::RequestId;
 use super::silence::Silence;
+use super::tunnel_connection::TunnelConnector;
 use crate::domain::route::Route;
 use crate::domain::server::{InFlight, Server, ServerId};
 use crate::domain::upstream::{Timeouts, Upstream};
@@ -31,6 +32,8 @@ pub struct RequestCtx {
     connection: Option<RawFd>,
     /// Whether the client asks for a WebSocket.
     pub(super) asks_for_tunnel: bool,
+    /// Of the attempt under way, if it may become a tunnel.
+    tunnel: Option<Arc<TunnelConnector>>,
     silence: Option<Silence>,
 }
 
@@ -60,6 +63,7 @@ impl RequestCtx {
             current: None,
             connection: None,
             asks_for_tunnel: false,
+            tunnel: None,
             silence: None,
         }
     }
@@ -96,6 +100,12 @@ impl RequestCtx {
         Some((self.upstream.as_deref()?, server))
     }
 
+    /// What connects the next attempt, if it may become a tunnel.
+    pub(super) fn tunnel_connector(&mut self) -> Option<Arc<TunnelConnector>> {
+        self.tunnel = self.asks_for_tunnel.then(Arc::default);
+        self.tunnel.clone()
+    }
+
     /// The server of the attempt that is under way.
     pub(super) fn server(&self) -> Option<&Arc<Server>> {
         self.current.as_ref().map(InFlight::server)
@@ -120,7 +130,8 @@ impl RequestCtx {
     /// The attempt is connected. A tunnel has one limit of its own, so that before it the ordinary
     /// ones are ours to watch.
     pub(super) fn connected(&mut self, connection: RawFd) {
-        self.connection = Some(connection);
+        let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connection());
+        self.connection = Some(of_tunnel.unwrap_or(connection));
         self.silence = None;
     }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use ipnet::IpNet;
 use pingora_core::ErrorType::InternalError;
 use pingora_core::{OrErr, Result};
@@ -81,7 +81,8 @@ pub(super) fn received_host(head: &RequestHeader) -> &str {
     }
 }
 
-/// Whether the client asks for a WebSocket (RFC 6455 section 4.1): the one protocol that is switched to.
+/// Whether the client asks for a WebSocket: the one protocol that is switched to. Such a request is a
+/// GET without a body (RFC 6455 section 4.1).
 pub(super) fn asks_for_websocket(session: &Session) -> bool {
     let head = session.req_header();
     let names = |name, word: &str| {
@@ -96,6 +97,12 @@ pub(super) fn asks_for_websocket(session: &Session) -> bool {
     };
     head.version == Version::HTTP_11
         && head.headers.contains_key(UPGRADE)
+        && head.method == Method::GET
+        && !head.headers.contains_key(TRANSFER_ENCODING)
+        && head
+            .headers
+            .get(CONTENT_LENGTH)
+            .is_none_or(|length| length == "0")
         && names(UPGRADE, "websocket")
         && names(CONNECTION, "upgrade")
 }

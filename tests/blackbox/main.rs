@@ -25,3 +25,4 @@ mod routing;
 mod signals;
 mod start;
 mod timeouts;
+mod tunnels;

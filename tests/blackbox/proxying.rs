@@ -27,7 +27,7 @@ fn chunked(body: &[u8], size: usize) -> Vec<u8> {
 }
 
 /// A group `web` of one server at this address.
-fn edge_to(address: impl ToString) -> Edge {
+pub(crate) fn edge_to(address: impl ToString) -> Edge {
     let web = json!({ "upstreams": { "web": { "servers": [address.to_string()] } } });
     Edge::builder()
         .with(&web.to_string())
@@ -36,7 +36,7 @@ fn edge_to(address: impl ToString) -> Edge {
 }
 
 /// Reads a head without opinion; false at the end of the connection.
-fn skip_head(stream: &mut BufReader<&TcpStream>) -> bool {
+pub(crate) fn skip_head(stream: &mut BufReader<&TcpStream>) -> bool {
     let mut line = String::new();
     while matches!(stream.read_line(&mut line), Ok(1..)) {
         if line == "\r\n" {
@@ -245,53 +245,4 @@ fn a_client_that_expects_100_continue_gets_it_before_it_sends_the_body() {
     client.send("body");
     assert_eq!(client.response().text(), origin.name());
     assert_eq!(origin.requests()[0].body, b"body");
-}
-
-#[test]
-fn an_upgraded_connection_is_a_tunnel() {
-    let origin = RawOrigin::start(|stream, _| {
-        let mut reader = BufReader::new(stream);
-        skip_head(&mut reader);
-        let mut writer = stream;
-        writer
-            .write_all(
-                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-            )
-            .unwrap();
-        let mut line = String::new();
-        while matches!(reader.read_line(&mut line), Ok(1..)) {
-            writer.write_all(line.to_uppercase().as_bytes()).unwrap();
-            line.clear();
-        }
-    });
-    let edge = edge_to(origin.address());
-    let mut client = edge.client();
-    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
-    let head = client.read_to("\r\n\r\n").to_ascii_lowercase();
-    assert!(
-        head.starts_with("http/1.1 101 ") && head.contains("\r\nupgrade: websocket\r\n"),
-        "{head}"
-    );
-    for word in ["one\n", "two\n"] {
-        client.send(word);
-        assert_eq!(client.read_to("\n"), word.to_uppercase());
-    }
-}
-
-#[test]
-fn an_upgrade_to_anything_but_a_websocket_is_served_as_if_it_had_not_been_asked_for() {
-    let origin = Origin::start();
-    let edge = Edge::to([&origin]);
-    let mut client = edge.client();
-    let fields = [
-        ("Connection", "Upgrade, HTTP2-Settings"),
-        ("Upgrade", "h2c"),
-        ("HTTP2-Settings", "AAMAAABk"),
-    ];
-    assert_eq!(client.get("/", &fields).text(), origin.name());
-    let seen = origin.requests().pop().unwrap();
-    for gone in ["upgrade", "http2-settings", "connection"] {
-        assert!(!seen.headers.has(gone), "{gone}: {:?}", seen.headers);
-    }
-    assert_eq!(client.get("/", &[]).text(), origin.name());
 }
