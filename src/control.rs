@@ -7,6 +7,7 @@
 mod api;
 mod attempts;
 mod caller;
+mod compat;
 mod conditions;
 mod content;
 mod description;
@@ -50,7 +51,9 @@ use pingora_core::server::ShutdownWatch;
 use tokio::sync::{Semaphore, watch};
 
 use crate::controller::Controller;
+use crate::ports::legacy::{Interface, LegacyHandler};
 use crate::ports::telemetry::Metrics;
+use api::Api;
 use protection::Connection;
 
 pub use settings::{ControlSettings, Place, Role, Token};
@@ -58,6 +61,7 @@ pub use settings::{ControlSettings, Place, Role, Token};
 /// The application behind the control endpoint.
 pub struct Control {
     router: Router,
+    api: Arc<Api>,
     connections: Arc<Semaphore>,
 }
 
@@ -69,10 +73,17 @@ impl Control {
         metrics: Metrics,
         ready: watch::Receiver<bool>,
     ) -> Self {
+        let (router, api) = router::router(settings, controller, metrics, ready);
         Self {
-            router: router::router(settings, controller, metrics, ready),
+            router,
+            api,
             connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
         }
+    }
+
+    /// What a data listener that has these legacy interfaces mounted hands their requests to.
+    pub fn legacy(&self, interfaces: &[Interface]) -> Arc<dyn LegacyHandler> {
+        Arc::new(compat::Compat::new(self.api.clone(), interfaces))
     }
 }
 

@@ -3,6 +3,7 @@
 mod context;
 mod failure;
 mod forward;
+mod legacy;
 mod log;
 mod refusal;
 mod request_id;
@@ -32,6 +33,7 @@ use crate::ports::access_log::AccessLog;
 use crate::ports::telemetry::{Metrics, Reason};
 
 pub use context::RequestCtx;
+pub use legacy::LegacyMount;
 pub use settings::{ClientLimits, ProxySettings};
 
 /// The proxy behind one listener.
@@ -40,6 +42,7 @@ pub struct Proxy {
     snapshot: SharedSnapshot,
     metrics: Metrics,
     access_log: AccessLog,
+    legacy: Option<LegacyMount>,
 }
 
 impl Proxy {
@@ -55,7 +58,13 @@ impl Proxy {
             snapshot,
             metrics,
             access_log,
+            legacy: None,
         }
+    }
+
+    /// The same with legacy interfaces, which are answered before routing.
+    pub fn with_legacy(self, legacy: Option<LegacyMount>) -> Self {
+        Self { legacy, ..self }
     }
 
     /// A response that goes out while the process ends is its connection's last.
@@ -63,6 +72,20 @@ impl Proxy {
         if self.settings.is_stopping.load(Ordering::Relaxed) {
             session.set_keepalive(None);
         }
+    }
+
+    /// Answers in our own name; the request is over.
+    async fn refuse(
+        &self,
+        reason: Reason,
+        session: &mut Session,
+        ctx: &mut RequestCtx,
+    ) -> Result<bool> {
+        ctx.reason = Some(reason);
+        self.metrics.generated(reason);
+        self.close_if_stopping(session);
+        failure::respond(session, reason).await?;
+        Ok(true)
     }
 
     /// Finds the route and the group, and picks the first server. What cannot be served is said at
@@ -114,18 +137,22 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-        let reason = match refusal::of(session) {
+        let refused = refusal::of(session);
+        if refused.is_none()
+            && let Some(legacy) = &self.legacy
+            && let Some(found) = legacy.find(session)
+        {
+            // Boxed: every request would carry what only these need.
+            return Box::pin(self.answer_legacy(legacy, found, session, ctx)).await;
+        }
+        let reason = match refused {
             Some(reason) => reason,
             None => match self.route(session, ctx) {
                 Ok(()) => return Ok(false),
                 Err(reason) => reason,
             },
         };
-        ctx.reason = Some(reason);
-        self.metrics.generated(reason);
-        self.close_if_stopping(session);
-        failure::respond(session, reason).await?;
-        Ok(true)
+        self.refuse(reason, session, ctx).await
     }
 
     async fn upstream_peer(

@@ -24,7 +24,7 @@ use crate::domain;
 use crate::edge::{Edge, Entrance, Place};
 use crate::health::{HealthChecker, HealthSettings, Observer, ProbeEnd};
 use crate::ports::telemetry::{Metrics, ProbeResult};
-use crate::proxy::{ClientLimits, Proxy, ProxySettings};
+use crate::proxy::{ClientLimits, LegacyMount, Proxy, ProxySettings};
 use crate::spec::{Address, Name};
 
 /// Adds everything that runs: the data plane, the control endpoint, health checks, readiness.
@@ -42,8 +42,14 @@ pub(super) fn add_all(
         .iter()
         .map(|listener| listener.address.clone())
         .collect();
-    server.add_service(edge(server, &parts));
-    server.add_service(control(&parts, is_ready)?);
+    let app = Control::new(
+        parts.config.control.for_control(&parts.config),
+        parts.controller.clone(),
+        parts.metrics.clone(),
+        is_ready,
+    );
+    server.add_service(edge(server, &parts, &app));
+    server.add_service(control(&parts, app)?);
     server.add_service(background_service("health", health(&parts)));
     server.add_service(background_service("registry", keeper));
     let readiness = Readiness {
@@ -60,7 +66,11 @@ pub(super) fn add_all(
 const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// One service for all listeners, so that they share its worker threads.
-fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProxy<Proxy>>> {
+fn edge(
+    server: &Server,
+    parts: &Parts,
+    control: &Control,
+) -> Service<Edge<pingora::proxy::HttpProxy<Proxy>>> {
     let entrance = |listener: &ListenerSettings| {
         let settings = ProxySettings {
             trusted_proxies: listener.trusted_proxies.clone(),
@@ -78,7 +88,8 @@ fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProx
             snapshot,
             parts.metrics.clone(),
             parts.access_log.clone(),
-        );
+        )
+        .with_legacy(legacy(listener, control));
         let mut proxy = http_proxy(&server.configuration, proxy);
         let mut options = pingora::apps::HttpServerOptions::default();
         // Pingora counts how often the connection is used again, after its first request.
@@ -104,14 +115,17 @@ fn edge(server: &Server, parts: &Parts) -> Service<Edge<pingora::proxy::HttpProx
     service
 }
 
-fn control(parts: &Parts, is_ready: watch::Receiver<bool>) -> anyhow::Result<Service<Control>> {
+/// What answers on this listener before routing, if anything does.
+fn legacy(listener: &ListenerSettings, control: &Control) -> Option<LegacyMount> {
+    let mount = || LegacyMount {
+        handler: control.legacy(&listener.legacy),
+        allow: listener.legacy_allow.clone(),
+    };
+    (!listener.legacy.is_empty()).then(mount)
+}
+
+fn control(parts: &Parts, app: Control) -> anyhow::Result<Service<Control>> {
     let settings = &parts.config.control;
-    let app = Control::new(
-        settings.for_control(&parts.config),
-        parts.controller.clone(),
-        parts.metrics.clone(),
-        is_ready,
-    );
     let mut service = Service::new("control".into(), app);
     service.threads = Some(1);
     match (&settings.address, &settings.tls) {

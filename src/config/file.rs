@@ -2,7 +2,7 @@
 
 mod control;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -13,7 +13,9 @@ use serde::{Deserialize, Deserializer};
 use super::reader::Reader;
 use super::settings::{LimitSettings, ListenerSettings, ServerSettings, StateSettings};
 use super::tree::{Content, Entry, Node};
-use super::values::{ByteSize, FormatText, ListenAddress, LogText, Network, StoreText};
+use super::values::{
+    ByteSize, FormatText, ListenAddress, ListenerInterface, LogText, Network, StoreText,
+};
 use super::{Config, seed};
 use crate::ports::access_log::{AccessLogSettings, LogTarget};
 use crate::spec::{Name, Span, Spec, explain};
@@ -169,6 +171,8 @@ struct ListenerFile {
     address: ListenAddress,
     protocols: Option<Vec<ListenerProtocol>>,
     trusted_proxies: Option<Vec<Network>>,
+    legacy: Option<Vec<ListenerInterface>>,
+    legacy_allow: Option<Vec<Network>>,
     #[serde(default)]
     limits: LimitsFile,
 }
@@ -195,6 +199,8 @@ impl Default for ListenerFile {
             address: ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080))),
             protocols: None,
             trusted_proxies: None,
+            legacy: None,
+            legacy_allow: None,
             limits: LimitsFile::default(),
         }
     }
@@ -212,6 +218,13 @@ impl ListenerFile {
             h2: speaks(ListenerProtocol::Http2),
             address: self.address,
             trusted_proxies: networks(self.trusted_proxies.unwrap_or_default()),
+            legacy: self
+                .legacy
+                .unwrap_or_default()
+                .into_iter()
+                .map(|listed| listed.0)
+                .collect(),
+            legacy_allow: self.legacy_allow.map_or_else(loopback, networks),
             limits: self.limits.settle(),
         }
     }
@@ -229,6 +242,11 @@ impl LimitsFile {
             keepalive_requests: (requests > 0).then_some(requests),
         }
     }
+}
+
+fn loopback() -> Vec<IpNet> {
+    let v4 = IpAddr::from(Ipv4Addr::LOCALHOST);
+    vec![v4.into(), IpAddr::from(Ipv6Addr::LOCALHOST).into()]
 }
 
 fn networks(written: Vec<Network>) -> Vec<IpNet> {

@@ -64,6 +64,10 @@ fn listeners(config: &Config) -> Vec<Broken> {
             let message = format!("`{address}` is taken by {whose} on `{other}`");
             broken.push(Broken::new(format!("/listeners/{index}/address"), message));
         }
+        if !listener.legacy.is_empty() && matches!(address, ListenAddress::Unix(_)) {
+            let message = "who calls over a Unix socket has no address that `legacy_allow` could list: use `control.legacy`";
+            broken.push(Broken::new(format!("/listeners/{index}/legacy"), message));
+        }
         if !listener.h1 && !listener.h2 {
             let message = "no protocol: write `http/1.1`, `h2` or both";
             broken.push(Broken::new(

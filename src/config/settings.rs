@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::Config;
 use super::values::ListenAddress;
 use crate::control::{self, Place, Token};
+use crate::ports::legacy::Interface;
 use crate::spec::Name;
 use crate::store::{History, StoreSettings};
 
@@ -38,6 +39,10 @@ pub struct ListenerSettings {
     pub h2: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The legacy interfaces that are answered here before routing.
+    pub legacy: Vec<Interface>,
+    /// Who may call them here, by the connection's address.
+    pub legacy_allow: Vec<IpNet>,
     /// What one client may take.
     pub limits: LimitSettings,
 }
@@ -68,6 +73,8 @@ pub struct ControlSettings {
     pub tls: Option<ControlTls>,
     /// Who may do what. Empty: everyone who may connect may do everything.
     pub tokens: Vec<Token>,
+    /// The legacy interfaces that are served here.
+    pub legacy: Vec<Interface>,
 }
 
 impl ControlSettings {
@@ -81,6 +88,7 @@ impl ControlSettings {
             allow: self.allow.clone(),
             hosts: self.hosts.clone(),
             tokens: self.tokens.clone(),
+            legacy: self.legacy.clone(),
             node: config.server.node.to_string(),
             file: Arc::new(config.seed.clone()),
         }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ports::access_log::LogTarget;
+use crate::ports::legacy::Interface;
 use crate::spec::{HostPattern, Name};
 use crate::store::StoreSettings;
 
@@ -34,6 +35,9 @@ fn what_the_file_does_not_say_has_its_default() {
     assert_eq!(listener.address.to_string(), "0.0.0.0:8080");
     assert!(listener.h1 && listener.h2 && listener.trusted_proxies.is_empty());
     assert_eq!(listener.limits.keepalive_requests, Some(10_000));
+    assert!(listener.legacy.is_empty());
+    assert_eq!(listener.legacy_allow, config.control.allow);
+    assert_eq!(config.control.legacy, Interface::ALL);
     assert_eq!(config.control.address.to_string(), "127.0.0.1:9900");
     assert_eq!(
         config.state.store,
@@ -206,7 +210,7 @@ fn what_is_not_built_is_not_supported_yet() {
 dns: {servers: system}
 server: {max_connections: 5}
 listeners: [{address: '0.0.0.0:1', proxy_protocol: off, limits: {header_timeout: 1s}}]
-control: {legacy: [switch], tls: {cert: a, key: b, client_ca: c}}
+control: {legacy: [plus], tls: {cert: a, key: b, client_ca: c}}
 state: {store: 'redis://h:1/0', local_copy: x}
 defaults: {sticky: {cookie: c}}
 upstreams:
@@ -219,8 +223,8 @@ f:2:1: `dns` is not supported yet
 f:3:10: `max_connections` is not supported yet
 f:4:36: `proxy_protocol` is not supported yet
 f:4:66: `header_timeout` is not supported yet
-f:5:11: `legacy` is not supported yet
-f:5:52: `client_ca` is not supported yet
+f:5:20: `plus` is not supported yet
+f:5:50: `client_ca` is not supported yet
 f:6:16: `redis://` is not supported yet
 f:6:33: `local_copy` is not supported yet
 f:7:12: `sticky` is not supported yet

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::ports::access_log::{LogFormat, LogTarget};
+use crate::ports::legacy::Interface;
 use crate::spec::Address;
 use crate::store::StoreSettings;
 
@@ -191,6 +192,28 @@ impl From<FormatText> for LogFormat {
             FormatText::Json => Self::Json,
             FormatText::Combined => Self::Combined,
             FormatText::Main => Self::Main,
+        }
+    }
+}
+
+/// A legacy interface that a data listener can have.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct ListenerInterface(pub(super) Interface);
+
+impl TryFrom<String> for ListenerInterface {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "switch" => Ok(Self(Interface::Switch)),
+            "ups" => Ok(Self(Interface::Ups)),
+            "ups_api" => Ok(Self(Interface::UpsApi)),
+            "dyups" | "upsync" | "plus" => Err(format!(
+                "`{text}` is for `control.legacy` only: its paths are common words"
+            )),
+            _ => Err(format!(
+                "unknown variant `{text}`, expected one of `switch`, `ups`, `ups_api`"
+            )),
         }
     }
 }

@@ -66,6 +66,11 @@ impl Problem {
         self.with_header(RETRY_AFTER, seconds.into())
     }
 
+    /// The status and the words, for an answer of another form.
+    pub(super) fn told(self) -> (StatusCode, String) {
+        (self.0.code.meaning().0, self.0.detail)
+    }
+
     #[cfg(test)]
     pub(super) fn code(&self) -> Code {
         self.0.code

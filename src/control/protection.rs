@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE,
+    AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, WWW_AUTHENTICATE,
 };
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
@@ -198,6 +198,29 @@ fn check_origin(headers: &HeaderMap, connection: &Connection) -> Result<(), Prob
     Err(forbidden(
         "this request comes from a page of another origin",
     ))
+}
+
+/// For changes by GET, which a link or an image on any page can make: browsers that do not send
+/// `Sec-Fetch-Site` still say which page it was.
+pub(super) fn check_referer(headers: &HeaderMap, connection: &Connection) -> Result<(), Problem> {
+    let host = headers.get(HOST).and_then(authority);
+    let own = |referer: &HeaderValue| {
+        let origin = referer.to_str().ok().and_then(origin_of);
+        origin.is_some_and(|origin| is_own_origin(&origin, host.as_ref(), connection.is_tls))
+    };
+    if headers.get_all(REFERER).iter().all(own) {
+        return Ok(());
+    }
+    Err(forbidden(
+        "this request comes from a page of another origin",
+    ))
+}
+
+/// `scheme://host:port` of an address.
+fn origin_of(address: &str) -> Option<HeaderValue> {
+    let (scheme, rest) = address.split_once("://")?;
+    let place = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    HeaderValue::try_from(format!("{scheme}://{place}")).ok()
 }
 
 fn is_own_origin(origin: &HeaderValue, host: Option<&Authority>, is_tls: bool) -> bool {

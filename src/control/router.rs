@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::api::Api;
+use super::compat::{self, Compat};
 use super::content::LONGEST_BODY;
 use super::outcome::REVISION;
 use super::problem::{Code, Problem};
@@ -18,27 +19,31 @@ use super::{description, probes, protection, v1};
 use crate::controller::Controller;
 use crate::ports::telemetry::Metrics;
 
-/// Every path, behind the protection, behind what all answers have in common.
+/// Every path, behind the legacy ones, behind the protection, behind what all answers have in common.
 pub(super) fn router(
     settings: ControlSettings,
     controller: Controller,
     metrics: Metrics,
     ready: watch::Receiver<bool>,
-) -> Router {
+) -> (Router, Arc<Api>) {
     let (router, document) = OpenApiRouter::with_openapi(description::base())
         .merge(v1::router())
         .merge(probes::router())
         .split_for_parts();
     let document = description::completed(document);
     let text = document.to_json().unwrap_or_default();
+    let mounted = settings.legacy.clone();
     let api = Arc::new(Api::new(settings, controller, metrics, ready, text.into()));
-    router
+    let compat = Arc::new(Compat::new(api.clone(), &mounted));
+    let router = router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
+        .layer(from_fn_with_state(compat, compat::serve))
         .layer(from_fn_with_state(api.clone(), protection::admit))
         .layer(from_fn_with_state(api.clone(), finish))
-        .with_state(api)
+        .with_state(api.clone());
+    (router, api)
 }
 
 async fn not_found(OriginalUri(uri): OriginalUri) -> Problem {

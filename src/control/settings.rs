@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::ports::legacy::Interface;
 use crate::spec::{Name, NamePattern, Spec};
 
 /// What the control endpoint needs to know about its surroundings.
@@ -19,6 +20,8 @@ pub struct ControlSettings {
     /// Who may do what. Empty: on loopback and on a Unix socket everyone may do everything, elsewhere
     /// nobody anything.
     pub tokens: Vec<Token>,
+    /// The legacy interfaces served here.
+    pub legacy: Vec<Interface>,
     /// This node's name.
     pub node: String,
     /// The file's half of the state, to say whether it differs.

@@ -11,6 +11,7 @@ mod conditions;
 mod description;
 mod faults;
 mod history;
+mod legacy;
 mod protection;
 mod reading;
 mod routes;
@@ -77,6 +78,7 @@ impl Desk {
             allow: vec!["127.0.0.1/32".parse().unwrap(), "::1/128".parse().unwrap()],
             hosts: Vec::new(),
             tokens: Vec::new(),
+            legacy: crate::ports::legacy::Interface::ALL.to_vec(),
             node: "edge-1".into(),
             file: Arc::new(file.clone()),
         };
@@ -104,7 +106,7 @@ impl Desk {
             is_tls: false,
         };
         Self {
-            router: router::router(settings, controller.clone(), metrics, is_ready),
+            router: router::router(settings, controller.clone(), metrics, is_ready).0,
             controller,
             connection,
             ready,

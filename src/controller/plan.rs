@@ -48,18 +48,7 @@ pub(super) fn plan(
     }
     let diff = change::entries(before, &spec);
     if diff.is_empty() && spec.says_the_same(before) {
-        let outcome = Outcome {
-            revision: now,
-            is_new: false,
-            diff,
-            warnings: Vec::new(),
-            rails: Vec::new(),
-            snapshot: base.snapshot.clone(),
-        };
-        return Ok(Plan {
-            outcome,
-            step: None,
-        });
+        return Ok(unchanged(base));
     }
     let warnings = check(before, &spec, submission.lenient, forbidden)?;
     let snapshot = Arc::new(Snapshot::build(
@@ -89,12 +78,30 @@ pub(super) fn plan(
         diff,
         warnings,
         rails,
+        before: base.snapshot.clone(),
         snapshot,
     };
     Ok(Plan {
         outcome,
         step: is_new.then_some((revision, next)),
     })
+}
+
+/// What is asked for is so already.
+fn unchanged(base: &Base) -> Plan {
+    let outcome = Outcome {
+        revision: base.snapshot.revision(),
+        is_new: false,
+        diff: Vec::new(),
+        warnings: Vec::new(),
+        rails: Vec::new(),
+        before: base.snapshot.clone(),
+        snapshot: base.snapshot.clone(),
+    };
+    Plan {
+        outcome,
+        step: None,
+    }
 }
 
 /// Looks at what changed; answers the warnings.

@@ -65,6 +65,8 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// The rails that a dry run hits, or that force passed.
     pub rails: Vec<Rail>,
+    /// The state that it was planned on.
+    pub before: Arc<Snapshot>,
     /// The state that the change led to, or would lead to.
     pub snapshot: Arc<Snapshot>,
 }

@@ -20,6 +20,8 @@ pub struct RequestCtx {
     pub(super) route: Option<Arc<Route>>,
     /// The group as it was when the last server was picked.
     pub(super) upstream: Option<Arc<Upstream>>,
+    /// The legacy interface that was called.
+    pub(super) legacy: Option<&'static str>,
     /// Why this process answered itself.
     pub(super) reason: Option<Reason>,
     pub(super) attempts: Vec<Attempt>,
@@ -55,6 +57,7 @@ impl RequestCtx {
             revision: 0,
             route: None,
             upstream: None,
+            legacy: None,
             reason: None,
             attempts: Vec::with_capacity(1),
             stale: 0,

@@ -42,7 +42,9 @@ impl Proxy {
             referer: header(REFERER),
             user_agent: header(USER_AGENT),
             x_forwarded_for: header(forward::X_FORWARDED_FOR),
-            route: ctx.route.as_ref().map(|route| route.id().as_str()),
+            route: ctx
+                .legacy
+                .or_else(|| ctx.route.as_ref().map(|route| route.id().as_str())),
             upstream: ctx
                 .upstream
                 .as_ref()

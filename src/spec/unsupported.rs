@@ -8,10 +8,7 @@
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["dns"]),
     ("server", &["max_connections", "max_connections_per_ip"]),
-    (
-        "listeners/*",
-        &["proxy_protocol", "legacy", "legacy_allow", "tls"],
-    ),
+    ("listeners/*", &["proxy_protocol", "tls"]),
     (
         "listeners/*/limits",
         &[
@@ -26,7 +23,6 @@ const KEYS: &[(&str, &[&str])] = &[
             "websocket_idle",
         ],
     ),
-    ("control", &["legacy"]),
     ("control/tls", &["client_ca"]),
     ("state", &["local_copy", "redis", "host_keys"]),
     (
@@ -76,6 +72,7 @@ const KEYS: &[(&str, &[&str])] = &[
 
 /// Values by the place of their key.
 const VALUES: &[(&str, &[&str])] = &[
+    ("control/legacy/*", &["plus"]),
     (
         "upstreams/*/balance",
         &["random_two", "least_time", "ip_hash", "hash"],

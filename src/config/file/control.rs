@@ -1,12 +1,12 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
-use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::super::settings::{ControlSettings, ControlTls};
 use super::super::values::{ListenAddress, Network};
-use super::networks;
+use super::{loopback, networks};
 use crate::control::{Role, Token};
+use crate::ports::legacy::Interface;
 use crate::spec::{Name, NamePattern};
 
 /// Section `control`.
@@ -19,6 +19,7 @@ pub(super) struct ControlFile {
     hosts: Option<Vec<String>>,
     tls: Option<ControlTls>,
     tokens: Option<Vec<TokenFile>>,
+    legacy: Option<Vec<Interface>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -55,26 +56,18 @@ impl TryFrom<String> for Sha256Text {
 impl ControlFile {
     /// With the default where the file says nothing.
     pub(super) fn settle(self) -> ControlSettings {
-        let loopback = || {
-            vec![
-                IpAddr::from(Ipv4Addr::LOCALHOST),
-                Ipv6Addr::LOCALHOST.into(),
-            ]
-        };
         let hosts = self.hosts.unwrap_or_default();
         let tokens = self.tokens.unwrap_or_default();
         ControlSettings {
             address: self.address.unwrap_or_else(|| {
                 ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 9900)))
             }),
-            allow: self.allow.map_or_else(
-                || loopback().into_iter().map(IpNet::from).collect(),
-                networks,
-            ),
+            allow: self.allow.map_or_else(loopback, networks),
             allow_link_local: self.allow_link_local.unwrap_or(false),
             hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             tls: self.tls,
             tokens: tokens.into_iter().map(TokenFile::settle).collect(),
+            legacy: self.legacy.unwrap_or_else(|| Interface::ALL.to_vec()),
         }
     }
 }

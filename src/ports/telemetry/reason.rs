@@ -32,6 +32,10 @@ label! {
         BadRequestUri => "bad_request_uri",
         /// The header section is too large (RFC 6585, section 5).
         HeaderTooLarge => "header_too_large",
+        /// The sender may not call legacy interfaces on this listener.
+        LegacyForbidden => "legacy_forbidden",
+        /// The body of a call to a legacy interface is longer than 64 KiB.
+        BodyTooLarge => "body_too_large",
         /// A fault of this process.
         Internal => "internal",
     }
@@ -42,7 +46,9 @@ impl Reason {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadRequestHost | Self::BadRequestFraming | Self::BadRequestUri => 400,
+            Self::LegacyForbidden => 403,
             Self::NoRoute => 404,
+            Self::BodyTooLarge => 413,
             Self::HeaderTooLarge => 431,
             Self::ClientAborted => 499,
             Self::Internal => 500,

@@ -1,0 +1,156 @@
+use axum::http::StatusCode;
+
+use super::super::api::Api;
+use super::super::caller::Caller;
+use super::super::problem::Problem;
+use super::super::refusal;
+use super::super::settings::Role;
+use super::arguments::Arguments;
+use crate::change::Change;
+use crate::clock;
+use crate::controller::{Outcome, Precondition, Refusal, Submission};
+use crate::domain::snapshot::Snapshot;
+use crate::ports::legacy::{Interface, LegacyAnswer, LegacyRequest};
+use crate::spec::Meta;
+
+/// One call: what was sent, by whom, and where it came in.
+pub(super) struct Call {
+    pub(super) request: LegacyRequest,
+    pub(super) query: Arguments,
+    pub(super) entrance: Entrance,
+    interface: Interface,
+    caller: Caller,
+}
+
+/// Where a call came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entrance {
+    /// The control endpoint.
+    Control,
+    /// A data listener.
+    Listener,
+}
+
+/// Why a change did not happen.
+pub(super) struct Refused {
+    /// What `/v1` would answer with.
+    pub(super) status: StatusCode,
+    /// One line.
+    pub(super) detail: String,
+}
+
+impl Refused {
+    /// Whether the same call may succeed later.
+    pub(super) fn is_later(&self) -> bool {
+        self.status.is_server_error() || self.status == StatusCode::TOO_MANY_REQUESTS
+    }
+}
+
+impl Call {
+    pub(super) fn new(
+        interface: Interface,
+        request: LegacyRequest,
+        caller: Caller,
+        entrance: Entrance,
+    ) -> Self {
+        let query = request.query.as_deref().unwrap_or_default();
+        Self {
+            query: Arguments::parse(query.as_bytes()),
+            request,
+            entrance,
+            interface,
+            caller,
+        }
+    }
+
+    /// Submits the edits that `changes` finds for a state. They are found again when what they rest on
+    /// is gone, or when the caller's rights depend on the state, and the state has changed meanwhile.
+    pub(super) async fn submit(
+        &self,
+        api: &Api,
+        changes: impl Fn(&Snapshot) -> Vec<Change>,
+    ) -> Result<Outcome, Refused> {
+        let mut last = Refusal::Busy;
+        for _ in 0..MOST_RACES {
+            let snapshot = api.snapshot();
+            let changes = changes(&snapshot);
+            let caller = &self.caller;
+            caller.may(Role::Operate, &changes, snapshot.spec())?;
+            let is_pinned = caller.is_limited();
+            let submission = Submission {
+                precondition: is_pinned.then(|| Precondition::State(snapshot.revision())),
+                ..Submission::new(changes, self.meta())
+            };
+            match api.controller.submit(submission).await {
+                Err(refusal @ (Refusal::Precondition(_) | Refusal::Change { .. }))
+                    if api.snapshot().revision() != snapshot.revision() =>
+                {
+                    last = refusal;
+                }
+                result => return result.map(|done| self.logged(done)).map_err(Refused::from),
+            }
+        }
+        Err(last.into())
+    }
+
+    /// In the history the interface is the author, and with a token its bearer too.
+    fn meta(&self) -> Meta {
+        let label = self.interface.label();
+        let token = self.caller.token.as_ref();
+        Meta {
+            time: clock::unix_ms(),
+            author: token.map_or_else(
+                || label.to_owned(),
+                |token| format!("{label}:{}", token.name),
+            ),
+            source: self.caller.source.clone(),
+            ..Meta::default()
+        }
+    }
+
+    fn logged(&self, outcome: Outcome) -> Outcome {
+        if outcome.is_new {
+            let (author, source) = (self.meta().author, &self.caller.source);
+            let (method, path) = (&self.request.method, &self.request.path);
+            let number = outcome.revision;
+            log::info!("revision {number}: {method} {path} by {author} from {source}");
+        }
+        outcome
+    }
+}
+
+/// Lost races with other changes before the caller is told to try again.
+const MOST_RACES: usize = 8;
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        let (status, detail) = problem.told();
+        Self {
+            status,
+            detail: one_line(&detail),
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        refusal::problem(refusal, &[]).into()
+    }
+}
+
+/// A text without anything that could end a line, cut where it stops saying more.
+pub(super) fn one_line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(plain).take(LONGEST_LINE).collect()
+}
+
+const LONGEST_LINE: usize = 512;
+
+/// An answer of plain text.
+pub(super) fn text(status: StatusCode, body: String) -> LegacyAnswer {
+    LegacyAnswer {
+        status,
+        content_type: Some("text/plain"),
+        body: body.into(),
+    }
+}

@@ -1,0 +1,32 @@
+//! The legacy interfaces from outside: the real binary, called as the scripts call it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails here; clippy exempts only the #[test] functions themselves"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod http2;
+mod mounting;
+
+use support::{Edge, EdgeBuilder, Origin, Response};
+
+/// Two groups of one server each; everything goes to `blue`. The listener has all three interfaces.
+fn two_groups(blue: &Origin, green: &Origin) -> EdgeBuilder {
+    Edge::builder()
+        .upstream("blue", [blue])
+        .upstream("green", [green])
+        .route("*", "blue")
+        .listener("legacy: [switch, ups, ups_api]")
+}
+
+/// Status, content type and body.
+fn told(response: &Response) -> (u16, &str, String) {
+    let kind = response.header("content-type").unwrap_or_default();
+    (response.status, kind, response.text())
+}
