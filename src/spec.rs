@@ -21,6 +21,7 @@ mod target;
 mod units;
 mod unsupported;
 mod upstream;
+mod without_effect;
 
 use std::sync::Arc;
 
@@ -50,6 +51,7 @@ pub use upstream::{
     BalanceSpec, HostHeader, Protocol, RetryCause, RetrySpec, TimeoutsSpec, UpstreamSpec,
     WhenAllDown,
 };
+pub use without_effect::{newly_without_effect, without_effect};
 
 /// The whole desired state.
 ///

@@ -14,6 +14,7 @@ mod history;
 mod protection;
 mod reading;
 mod routes;
+mod server_settings;
 mod servers;
 mod upstreams;
 

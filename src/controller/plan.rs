@@ -8,6 +8,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::spec::{
     Broken, Digest, ForbiddenAddresses, Name, Revision, RouteSpec, Spec, broken_rules_among_routes,
     broken_rules_of_defaults, broken_rules_of_route, broken_rules_of_upstream,
+    newly_without_effect,
 };
 use crate::store;
 
@@ -104,12 +105,12 @@ fn check(
     lenient: bool,
     forbidden: &ForbiddenAddresses,
 ) -> Result<Vec<String>, Refusal> {
-    let changed = next.changed_upstreams(before);
-    let changed = changed
+    let names = next.changed_upstreams(before);
+    let changed = names
         .iter()
         .filter_map(|name| next.upstreams.get_key_value(name));
     let mut broken = Vec::new();
-    for (name, upstream) in changed {
+    for (name, upstream) in changed.clone() {
         let own = broken_rules_of_upstream(upstream);
         broken.extend(
             own.into_iter()
@@ -135,7 +136,11 @@ fn check(
     if !broken.is_empty() {
         return Err(Refusal::Invalid(broken));
     }
-    dangling_routes(before, next, lenient)
+    let mut warnings = dangling_routes(before, next, lenient)?;
+    let old = |name| before.upstreams.get(name).map(|old| &**old);
+    let changed = changed.map(|(name, upstream)| (name, &**upstream, old(name)));
+    warnings.extend(newly_without_effect(changed));
+    Ok(warnings)
 }
 
 /// Rules of the routes that changed, and what they have in common with others.
