@@ -32,7 +32,7 @@ pub use address::{Address, AddressError};
 pub use explain::{explain, nearest};
 pub use forbidden::ForbiddenAddresses;
 pub use health::{CheckType, HealthSpec, StartHealth, StatusRange};
-pub use name::{Name, NameError};
+pub use name::{AsName, Name, NameError};
 pub use name_pattern::NamePattern;
 pub use revision::{DiffEntry, Digest, Meta, Revision};
 pub use route::{CreatedBy, HostPattern, PathPattern, RouteSpec, normal_host};

@@ -212,7 +212,7 @@ defaults: {sticky: {cookie: c}}
 upstreams:
   web: {balance: ip_hash, protocol: h2, when_all_down: try_any, health: {type: grpc, body: x}, timeouts: {total: 1s}, retry: {budget: 10%}}
   web2: {servers: [{address: 10.0.0.1, labels: {}}, app.internal:80]}
-routes: [{redirect: {status: 301}}, {to: '{host}'}, {to: [{to: web, weight: 1}]}, {to: web, paths: [~x]}]
+routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, paths: [~x]}]
 ";
     insta::assert_snapshot!(errors(text), @r##"
 f:2:1: `dns` is not supported yet
@@ -234,9 +234,8 @@ f:9:127: `budget` is not supported yet
 f:10:40: `labels` is not supported yet
 f:10:53: `app.internal:80`: host names are not supported yet, give an IP address
 f:11:11: `redirect` is not supported yet
-f:11:42: `{host}` is not supported yet
-f:11:58: a weighted list is not supported yet
-f:11:101: `~x`: regular expressions are not supported yet
+f:11:42: a weighted list is not supported yet
+f:11:85: `~x`: regular expressions are not supported yet
 "##);
 }
 

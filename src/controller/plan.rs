@@ -163,7 +163,7 @@ fn broken_routes(before: &Spec, next: &Spec, forbidden: &ForbiddenAddresses) -> 
                 .into_iter()
                 .map(|rule| rule.below(&place)),
         );
-        let straight = route.to.address().filter(|_| leads_nowhere(next, route));
+        let straight = route.to.address().filter(|_| !has_its_group(next, route));
         let reason = straight.and_then(|address| forbidden.reason(&address));
         broken.extend(reason.map(|message| Broken::new(format!("{place}/to"), message)));
     }
@@ -176,7 +176,7 @@ fn dangling_routes(before: &Spec, next: &Spec, lenient: bool) -> Result<Vec<Stri
     let mut warnings = Vec::new();
     let dangling = touched_routes(before, next)
         .into_iter()
-        .filter(|route| leads_nowhere(next, route) && route.to.address().is_none());
+        .filter(|route| leads_nowhere(next, route));
     for route in dangling {
         let id = route.id.clone().unwrap_or_else(|| route.id_from_patterns());
         let was_so = before.route(&id).is_some_and(|old| old.to == route.to);
@@ -226,7 +226,11 @@ fn touched_routes<'a>(before: &'a Spec, next: &'a Spec) -> Vec<&'a Arc<RouteSpec
 }
 
 fn leads_nowhere(spec: &Spec, route: &RouteSpec) -> bool {
-    !route
+    !has_its_group(spec, route) && !route.to.needs_no_group()
+}
+
+fn has_its_group(spec: &Spec, route: &RouteSpec) -> bool {
+    route
         .to
         .name()
         .is_some_and(|name| spec.upstreams.contains_key(name))
