@@ -20,7 +20,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::ports::access_log::AccessLogSettings;
-use crate::spec::Spec;
+use crate::spec::{Spec, without_effect};
 
 pub use errors::{ConfigErrors, Mark, Problem};
 pub use settings::{
@@ -47,6 +47,8 @@ pub struct Config {
     pub log_level: log::LevelFilter,
     /// `defaults`, `upstreams` and `routes`; every route has an id, no rule is broken.
     pub seed: Spec,
+    /// What is taken but does nothing yet, in file order.
+    pub warnings: Vec<Problem>,
 }
 
 impl Config {
@@ -94,10 +96,16 @@ impl Config {
     }
 }
 
-/// Reads the file as `run` does and says in a line that it is fine, or what is not.
+/// Reads the file as `run` does and says in a line that it is fine, after a line for each warning, or
+/// what is not.
 pub fn check(path: &Path) -> Result<String, ConfigErrors> {
     let config = Config::load(path)?;
-    Ok(format!("{}: ok ({})", path.display(), config.summary()))
+    let file = path.display();
+    let warnings = config.warnings.iter().map(|Problem { at, message }| {
+        format!("{file}:{}:{}: warning: {message}", at.line, at.column)
+    });
+    let fine = format!("{file}: ok ({})", config.summary());
+    Ok(warnings.chain([fine]).collect::<Vec<_>>().join("\n"))
 }
 
 /// Far above any file written by hand or by a tool; a mistaken path (a disk image, `/dev/zero`)
@@ -123,17 +131,29 @@ fn read_config(
     let mut reader = reader::Reader::default();
     env::expand(&mut root, variable, &mut reader);
     let written = file::ConfigFile::read(&root, &mut reader);
-    let config = written.settle(variable);
+    let mut config = written.settle(variable);
     // Where a piece could not be read, a rule about the rest would only say so again.
     if !reader.is_incomplete() {
         for broken in rules::broken(&config) {
             reader.note(root.nearest(&broken.pointer), broken.message);
         }
     }
+    config.warnings = warnings(&config.seed, &root);
     let problems = reader.into_problems();
     if problems.is_empty() {
         Ok(config)
     } else {
         Err(problems)
     }
+}
+
+fn warnings(seed: &Spec, root: &tree::Node) -> Vec<Problem> {
+    let told = seed.upstreams.iter().filter_map(|(name, upstream)| {
+        let message = without_effect(name, upstream)?;
+        let at = root.nearest(&format!("/upstreams/{name}/servers"));
+        Some(Problem { at, message })
+    });
+    let mut warnings: Vec<_> = told.collect();
+    warnings.sort_by_key(|warning| warning.at);
+    warnings
 }

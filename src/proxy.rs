@@ -100,7 +100,9 @@ impl Proxy {
             .find(host, head.uri.path())
             .ok_or(Reason::NoRoute)?;
         ctx.route = Some(route.clone());
-        let upstream = snapshot.target(route.to()).ok_or(Reason::UpstreamMissing)?;
+        let upstream = snapshot
+            .target(route.to(), host)
+            .ok_or(Reason::UpstreamMissing)?;
         // Named in the log even when none of its servers can be picked.
         ctx.upstream = Some(upstream.clone());
         let pick = Pick {

@@ -21,6 +21,7 @@ mod target;
 mod units;
 mod unsupported;
 mod upstream;
+mod without_effect;
 
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ pub use address::{Address, AddressError};
 pub use explain::{explain, nearest};
 pub use forbidden::ForbiddenAddresses;
 pub use health::{CheckType, HealthSpec, StartHealth, StatusRange};
-pub use name::{Name, NameError};
+pub use name::{AsName, Name, NameError};
 pub use name_pattern::NamePattern;
 pub use revision::{DiffEntry, Digest, Meta, Revision};
 pub use route::{CreatedBy, HostPattern, PathPattern, RouteSpec, normal_host};
@@ -50,6 +51,7 @@ pub use upstream::{
     BalanceSpec, HostHeader, Protocol, RetryCause, RetrySpec, TimeoutsSpec, UpstreamSpec,
     WhenAllDown,
 };
+pub use without_effect::{newly_without_effect, without_effect};
 
 /// The whole desired state.
 ///

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pointsman::domain::balancer::Pick;
 use pointsman::domain::server::Health;
 use pointsman::domain::snapshot::Snapshot;
-use pointsman::spec::{Name, Spec};
+use pointsman::spec::{Name, Spec, Target};
 
 fn snapshot(servers: usize, balance: &str) -> Snapshot {
     let addresses: Vec<String> = (0..servers)
@@ -48,4 +48,21 @@ fn a_pick_allocates_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn finding_the_group_named_like_the_host_allocates_nothing() {
+    let snapshot = snapshot(1, "round_robin");
+    let counted = allocation_counter::measure(|| {
+        for (host, is_there) in [
+            ("web", true),
+            ("WEB.:8080", true),
+            ("web2", false),
+            ("", false),
+        ] {
+            let found = snapshot.target(&Target::Host, host);
+            assert_eq!(found.is_some(), is_there, "{host}");
+        }
+    });
+    assert_eq!(counted.count_total, 0);
 }

@@ -121,8 +121,8 @@ proptest! {
                     prop_assert!(Arc::ptr_eq(snapshot.upstream(&name).unwrap(), next.upstream(&name).unwrap()));
                 }
             }
-            for route in spec.routes.iter() {
-                let servers = |snapshot: &Snapshot| snapshot.target(&route.to).map(|upstream| upstream.servers().iter().map(|server| server.address().clone()).collect::<Vec<_>>());
+            for (route, host) in spec.routes.iter().flat_map(|route| ["web:81", "Api.", "10.0.0.9:80"].map(|host| (route, host))) {
+                let servers = |snapshot: &Snapshot| snapshot.target(&route.to, host).map(|upstream| upstream.servers().iter().map(|server| server.address().clone()).collect::<Vec<_>>());
                 prop_assert_eq!(servers(&next), servers(&anew), "target {}", &route.to);
             }
             for host in ["a.example", "b.example", "c.example"] {

@@ -88,6 +88,7 @@ impl ConfigFile {
             access_log: self.access_log.settle(),
             log_level: self.log.level,
             seed: self.seed,
+            warnings: Vec::new(),
         }
     }
 }

@@ -215,8 +215,8 @@ state: {store: 'redis://h:1/0', local_copy: x}
 defaults: {sticky: {cookie: c}}
 upstreams:
   web: {balance: ip_hash, protocol: h2, when_all_down: try_any, health: {type: grpc, body: x}, timeouts: {total: 1s}, retry: {budget: 10%}}
-  web2: {servers: [{address: 10.0.0.1, max_fails: 1}, app.internal:80]}
-routes: [{redirect: {status: 301}}, {to: '{host}'}, {to: [{to: web, weight: 1}]}, {to: web, paths: [~x]}]
+  web2: {servers: [{address: 10.0.0.1, labels: {}}, app.internal:80]}
+routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, paths: [~x]}]
 ";
     insta::assert_snapshot!(errors(text), @r##"
 f:2:1: `dns` is not supported yet
@@ -235,13 +235,43 @@ f:9:80: `grpc` is not supported yet
 f:9:86: `body` is not supported yet
 f:9:107: `total` is not supported yet
 f:9:127: `budget` is not supported yet
-f:10:40: `max_fails` is not supported yet
-f:10:55: `app.internal:80`: host names are not supported yet, give an IP address
+f:10:40: `labels` is not supported yet
+f:10:53: `app.internal:80`: host names are not supported yet, give an IP address
 f:11:11: `redirect` is not supported yet
-f:11:42: `{host}` is not supported yet
-f:11:58: a weighted list is not supported yet
-f:11:101: `~x`: regular expressions are not supported yet
+f:11:42: a weighted list is not supported yet
+f:11:85: `~x`: regular expressions are not supported yet
 "##);
+}
+
+#[test]
+fn settings_without_effect_are_warned_of_with_the_place_of_their_group() {
+    let text = "
+upstreams:
+  web:
+    servers: [10.0.0.1, {address: 10.0.0.2, max_fails: 3, slow_start: 1s, fail_timeout: 10s}]
+  api: {servers: [{address: 10.0.0.2, max_connections: 5}, {address: 10.0.0.3, max_connections: 6}]}
+  plain: {servers: [{address: 10.0.0.2, max_fails: 1}]}
+";
+    let told = read(text).unwrap().warnings;
+    let told = told
+        .iter()
+        .map(|told| format!("{}:{}: {}", told.at.line, told.at.column, told.message));
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r##"
+4:14: upstream `web`: `max_fails`, `slow_start` have no effect yet
+5:18: upstream `api`: `max_connections` has no effect yet
+"##);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let checked = super::check(file.path()).unwrap();
+    let [first, _, last] = checked.lines().collect::<Vec<_>>()[..] else {
+        panic!("{checked}");
+    };
+    assert!(
+        first.ends_with(
+            ":4:14: warning: upstream `web`: `max_fails`, `slow_start` have no effect yet"
+        )
+    );
+    assert!(last.ends_with(": ok (3 upstreams, 5 servers, 0 routes)"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod legacy;
 mod protection;
 mod reading;
 mod routes;
+mod server_settings;
 mod servers;
 mod upstreams;
 

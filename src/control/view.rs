@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::domain::server::{Health, LastCheck, Server, State};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
-use crate::spec::{Address, Name, ServerSpec, UpstreamSpec};
+use crate::spec::{Address, Admin, Name, ServerSpec, Span, UpstreamSpec};
 
 /// A group of servers.
 #[derive(Serialize, ToSchema)]
@@ -33,9 +33,23 @@ struct Settings(UpstreamSpec);
 #[schema(as = Server)]
 pub(super) struct ServerView {
     #[serde(flatten)]
-    spec: ServerSpec,
+    #[schema(value_type = ServerSpec)]
+    settings: ServerSettings,
     #[schema(read_only)]
     status: ServerStatus,
+}
+
+/// A whole [`ServerSpec`]: stored ones leave out what is at its default.
+#[derive(Serialize)]
+struct ServerSettings {
+    address: Address,
+    weight: u16,
+    admin: Admin,
+    backup: bool,
+    max_connections: u32,
+    max_fails: u32,
+    fail_timeout: Span,
+    slow_start: Span,
 }
 
 /// What was observed of a server on this node.
@@ -105,12 +119,7 @@ impl UpstreamView {
 impl ServerView {
     fn new(server: &Server) -> Self {
         Self {
-            spec: ServerSpec {
-                address: server.address().clone(),
-                weight: server.weight(),
-                admin: server.admin(),
-                backup: server.is_backup(),
-            },
+            settings: ServerSettings::new(server.spec().clone()),
             status: ServerStatus::new(server),
         }
     }
@@ -126,6 +135,21 @@ impl ServerView {
             tag: upstream.spec().changed_at,
             value: Self::new(upstream.server(address)?),
         })
+    }
+}
+
+impl ServerSettings {
+    fn new(spec: ServerSpec) -> Self {
+        Self {
+            address: spec.address,
+            weight: spec.weight,
+            admin: spec.admin,
+            backup: spec.backup,
+            max_connections: spec.max_connections,
+            max_fails: spec.max_fails,
+            fail_timeout: spec.fail_timeout,
+            slow_start: spec.slow_start,
+        }
     }
 }
 

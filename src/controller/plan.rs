@@ -8,6 +8,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::spec::{
     Broken, Digest, ForbiddenAddresses, Name, Revision, RouteSpec, Spec, broken_rules_among_routes,
     broken_rules_of_defaults, broken_rules_of_route, broken_rules_of_upstream,
+    newly_without_effect,
 };
 use crate::store;
 
@@ -111,12 +112,12 @@ fn check(
     lenient: bool,
     forbidden: &ForbiddenAddresses,
 ) -> Result<Vec<String>, Refusal> {
-    let changed = next.changed_upstreams(before);
-    let changed = changed
+    let names = next.changed_upstreams(before);
+    let changed = names
         .iter()
         .filter_map(|name| next.upstreams.get_key_value(name));
     let mut broken = Vec::new();
-    for (name, upstream) in changed {
+    for (name, upstream) in changed.clone() {
         let own = broken_rules_of_upstream(upstream);
         broken.extend(
             own.into_iter()
@@ -142,7 +143,11 @@ fn check(
     if !broken.is_empty() {
         return Err(Refusal::Invalid(broken));
     }
-    dangling_routes(before, next, lenient)
+    let mut warnings = dangling_routes(before, next, lenient)?;
+    let old = |name| before.upstreams.get(name).map(|old| &**old);
+    let changed = changed.map(|(name, upstream)| (name, &**upstream, old(name)));
+    warnings.extend(newly_without_effect(changed));
+    Ok(warnings)
 }
 
 /// Rules of the routes that changed, and what they have in common with others.
@@ -165,7 +170,7 @@ fn broken_routes(before: &Spec, next: &Spec, forbidden: &ForbiddenAddresses) -> 
                 .into_iter()
                 .map(|rule| rule.below(&place)),
         );
-        let straight = route.to.address().filter(|_| leads_nowhere(next, route));
+        let straight = route.to.address().filter(|_| !has_its_group(next, route));
         let reason = straight.and_then(|address| forbidden.reason(&address));
         broken.extend(reason.map(|message| Broken::new(format!("{place}/to"), message)));
     }
@@ -178,7 +183,7 @@ fn dangling_routes(before: &Spec, next: &Spec, lenient: bool) -> Result<Vec<Stri
     let mut warnings = Vec::new();
     let dangling = touched_routes(before, next)
         .into_iter()
-        .filter(|route| leads_nowhere(next, route) && route.to.address().is_none());
+        .filter(|route| leads_nowhere(next, route));
     for route in dangling {
         let id = route.id.clone().unwrap_or_else(|| route.id_from_patterns());
         let was_so = before.route(&id).is_some_and(|old| old.to == route.to);
@@ -228,7 +233,11 @@ fn touched_routes<'a>(before: &'a Spec, next: &'a Spec) -> Vec<&'a Arc<RouteSpec
 }
 
 fn leads_nowhere(spec: &Spec, route: &RouteSpec) -> bool {
-    !route
+    !has_its_group(spec, route) && !route.to.needs_no_group()
+}
+
+fn has_its_group(spec: &Spec, route: &RouteSpec) -> bool {
+    route
         .to
         .name()
         .is_some_and(|name| spec.upstreams.contains_key(name))

@@ -116,6 +116,12 @@ impl Routes {
     }
 }
 
+/// A host as nginx's `$host` has it, but for the case: without its port and without a trailing dot.
+pub(super) fn bare_host(host: &str) -> &str {
+    let name = without_port(host);
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 /// A host without its port; the colons within the brackets of an IPv6 address are none.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {

@@ -49,11 +49,8 @@ pub enum State {
 /// One member of a group in one snapshot. Never edited: a change makes a new one around the same state.
 #[derive(Debug)]
 pub struct Server {
-    address: Address,
+    spec: ServerSpec,
     label: String,
-    weight: u16,
-    admin: Admin,
-    backup: bool,
     checked: bool,
     state: Arc<ServerState>,
 }
@@ -61,26 +58,22 @@ pub struct Server {
 impl Server {
     /// A member as asked for, around the state that survives it. `checked`: its group has active checks.
     pub fn new(spec: &ServerSpec, checked: bool, state: Arc<ServerState>) -> Self {
-        let ServerSpec {
-            address,
-            weight,
-            admin,
-            backup,
-        } = spec.clone();
         Self {
-            label: address.to_string(),
-            address,
-            weight,
-            admin,
-            backup,
+            label: spec.address.to_string(),
+            spec: spec.clone(),
             checked,
             state,
         }
     }
 
+    /// What it was built from.
+    pub fn spec(&self) -> &ServerSpec {
+        &self.spec
+    }
+
     /// Where it listens.
     pub fn address(&self) -> &Address {
-        &self.address
+        &self.spec.address
     }
 
     /// The address as text.
@@ -90,17 +83,17 @@ impl Server {
 
     /// Its share beside the others' weights.
     pub fn weight(&self) -> u16 {
-        self.weight
+        self.spec.weight
     }
 
     /// What the operator wants.
     pub fn admin(&self) -> Admin {
-        self.admin
+        self.spec.admin
     }
 
     /// Whether it is used only when no primary is available.
     pub fn is_backup(&self) -> bool {
-        self.backup
+        self.spec.backup
     }
 
     /// Its identity.
@@ -129,12 +122,12 @@ impl Server {
 
     /// The axes seen together.
     pub fn state(&self) -> State {
-        State::of(self.admin, self.checked, self.state.health())
+        State::of(self.spec.admin, self.checked, self.state.health())
     }
 
     /// Whether the rails count it: admin up and health not down. Weight 0 takes no requests.
     pub fn is_usable(&self) -> bool {
-        self.weight > 0 && matches!(self.state(), State::Up | State::Unknown)
+        self.spec.weight > 0 && matches!(self.state(), State::Up | State::Unknown)
     }
 }
 
@@ -273,7 +266,7 @@ impl Drop for InFlight {
 
 impl fmt::Debug for InFlight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InFlight({})", self.0.address)
+        write!(f, "InFlight({})", self.0.label)
     }
 }
 

@@ -1,10 +1,9 @@
 //! A hash map whose copies share what they have in common.
 
-use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, Equivalent, HashTable};
 
 /// A hash map in parts: a copy copies the table of parts, a change one part. Of 10,000 entries that is
 /// some 200 pointers instead of 10,000, and a lookup costs one pointer more than in a plain map.
@@ -23,16 +22,13 @@ const PARTS: usize = 128;
 
 impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
     /// The value of a key.
-    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
-    where
-        K: Borrow<Q>,
-    {
+    pub fn get<Q: Hash + Equivalent<K> + ?Sized>(&self, key: &Q) -> Option<&V> {
         if self.len == 0 {
             return None;
         }
         let hash = self.hasher.hash_one(key);
         let found = self.parts.get(part(hash))?;
-        let (_, value) = found.find(hash, |(other, _)| other.borrow() == key)?;
+        let (_, value) = found.find(hash, |(other, _)| key.equivalent(other))?;
         Some(value)
     }
 
@@ -54,17 +50,14 @@ impl<K: Hash + Eq + Clone, V: Clone> Shards<K, V> {
     }
 
     /// Takes an entry out.
-    pub fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q)
-    where
-        K: Borrow<Q>,
-    {
+    pub fn remove<Q: Hash + Equivalent<K> + ?Sized>(&mut self, key: &Q) {
         if self.get(key).is_none() {
             return;
         }
         let hash = self.hasher.hash_one(key);
         if let Some(part) = self.parts.get_mut(part(hash))
             && let Ok(entry) =
-                Arc::make_mut(part).find_entry(hash, |(other, _)| other.borrow() == key)
+                Arc::make_mut(part).find_entry(hash, |(other, _)| key.equivalent(other))
         {
             entry.remove();
             self.len -= 1;

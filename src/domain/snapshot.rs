@@ -5,10 +5,10 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use hashbrown::HashSet;
 
-use super::route::Routes;
+use super::route::{Routes, bare_host};
 use super::shards::Shards;
 use super::upstream::Upstream;
-use crate::spec::{Address, Name, Spec, Target};
+use crate::spec::{Address, AsName, Name, Spec, Target};
 
 /// The routing state at one revision. Never edited: a change builds the next one, which shares
 /// whatever the change did not touch.
@@ -62,8 +62,12 @@ impl Snapshot {
         self.upstreams.get(name)
     }
 
-    /// The group that a target means: one of that name, or the implicit one of an address.
-    pub fn target(&self, target: &Target) -> Option<&Arc<Upstream>> {
+    /// The group that a target means for a request with this Host header, as received: one of that
+    /// name, the implicit one of an address, or the one named like the host.
+    pub fn target(&self, target: &Target, host: &str) -> Option<&Arc<Upstream>> {
+        if let Target::Host = target {
+            return self.upstreams.get(&AsName(bare_host(host)));
+        }
         let named = target.name().and_then(|name| self.upstreams.get(name));
         named.or_else(|| self.implicit.get(target))
     }

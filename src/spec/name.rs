@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use hashbrown::Equivalent;
 use serde::{Deserialize, Serialize};
 
 /// A group name or a route id: `[A-Za-z0-9._:-]{1,255}`.
@@ -54,7 +55,32 @@ impl Name {
     }
 
     fn folded(&self) -> impl Iterator<Item = u8> + '_ {
-        self.0.bytes().map(|b| b.to_ascii_lowercase())
+        folded(&self.0)
+    }
+}
+
+fn folded(text: &str) -> impl Iterator<Item = u8> + '_ {
+    text.bytes().map(|b| b.to_ascii_lowercase())
+}
+
+fn hash(text: &str, state: &mut impl Hasher) {
+    folded(text).for_each(|byte| state.write_u8(byte));
+    state.write_u8(0xff);
+}
+
+/// Any text as a key into a table of [`Name`]s, without making a name of it.
+#[derive(Debug, Clone, Copy)]
+pub struct AsName<'a>(pub &'a str);
+
+impl Hash for AsName<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        hash(self.0, state);
+    }
+}
+
+impl Equivalent<Name> for AsName<'_> {
+    fn equivalent(&self, name: &Name) -> bool {
+        name.0.eq_ignore_ascii_case(self.0)
     }
 }
 
@@ -74,8 +100,7 @@ impl Eq for Name {}
 
 impl Hash for Name {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.folded().for_each(|byte| state.write_u8(byte));
-        state.write_u8(0xff);
+        hash(&self.0, state);
     }
 }
 

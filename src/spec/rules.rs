@@ -134,7 +134,7 @@ pub fn broken_rules_among_routes(spec: &Spec, changed: &[&Arc<RouteSpec>]) -> Ve
 /// such a route answers 502.
 pub fn unknown_targets(spec: &Spec) -> Vec<Broken> {
     let unknown = |(index, route): (usize, &std::sync::Arc<RouteSpec>)| {
-        let known = route.to.address().is_some()
+        let known = route.to.needs_no_group()
             || route
                 .to
                 .name()

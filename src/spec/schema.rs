@@ -45,7 +45,7 @@ text!(
 text!(
     Target,
     "Target",
-    "An upstream by its name, or an address. A group of that name goes first.",
+    "An upstream by its name, or an address; a group of that name goes first. `{host}`: the upstream named like the request's host, without its port.",
     "web"
 );
 text!(

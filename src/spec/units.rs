@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 /// A length of time written with its unit: `250ms`, `2s`, `1m`, `1h`, `7d`.
 ///
 /// Shown in the largest unit that loses nothing. The longest is 10 years, so that sums never overflow.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct Span(Duration);
 

@@ -38,17 +38,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "queue",
         ],
     ),
-    (
-        "upstreams/*/servers/*",
-        &[
-            "tier",
-            "max_connections",
-            "max_fails",
-            "fail_timeout",
-            "slow_start",
-            "labels",
-        ],
-    ),
+    ("upstreams/*/servers/*", &["tier", "labels"]),
     ("upstreams/*/timeouts", &["total"]),
     ("upstreams/*/retry", &["budget", "fresh_post"]),
     (

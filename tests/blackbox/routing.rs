@@ -200,3 +200,93 @@ fn the_access_log_can_be_written_to_standard_output_as_nginx_does() {
         format!("] \"GET /out?q HTTP/1.1\" 200 {length} \"http://r/\" \"a \\x22quoted\\x22 one\"");
     assert!(line.ends_with(&end), "{line}");
 }
+
+#[test]
+fn a_route_to_the_host_leads_each_request_to_the_group_named_like_its_host() {
+    let routes = "
+routes:
+  - { hosts: ['*'], to: '{host}' }
+  - { hosts: ['fixed.example'], to: Blue.example }
+";
+    let groups = [
+        "Blue.example",
+        "green.example",
+        "10.0.0.9",
+        "fixed.example",
+        "odd:81",
+    ];
+    let (edge, _origins) = edge(&groups, routes);
+    for (host, group) in [
+        ("blue.example", "Blue.example"),
+        ("BLUE.example.:8080", "Blue.example"),
+        ("green.example:443", "green.example"),
+        ("10.0.0.9:1", "10.0.0.9"),
+        ("fixed.example", "Blue.example"),
+    ] {
+        let answer = edge.client().host(host).get("/", &[]);
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, group.into()),
+            "{host}"
+        );
+    }
+    // Neither a name that nobody has nor an address is ever connected to; a port is no part of a name.
+    let own = edge.control_address().to_string();
+    for host in [
+        "nobody.example",
+        own.as_str(),
+        "[::1]",
+        "127.0.0.1",
+        "odd:81",
+        "odd",
+    ] {
+        let answer = edge.client().host(host).get("/", &[]);
+        assert_eq!(answer.status, 502, "{host}");
+        assert!(
+            answer.text().contains("upstream_missing"),
+            "{}",
+            answer.text()
+        );
+    }
+    let answer = edge.client().request(
+        "GET",
+        "/none",
+        &[("Host", ""), ("Connection", "close")],
+        b"",
+    );
+    assert_eq!(answer.status, 400);
+    let mut old = edge.client();
+    old.send("GET /old HTTP/1.0\r\n\r\n");
+    assert_eq!(old.response().status, 502);
+}
+
+#[test]
+fn a_group_that_a_route_reaches_by_the_host_alone_comes_and_goes_freely() {
+    let (edge, origins) = edge(
+        &["a.example"],
+        "routes: [{ id: all, hosts: ['*'], to: '{host}' }]",
+    );
+    let control = edge.control();
+    let status = |host: &str| edge.client().host(host).get("/", &[]).status;
+    assert_eq!((status("a.example"), status("b.example")), (200, 502));
+    let body = json!({ "servers": [origins[0].address()] });
+    let _ = control.put("/v1/upstreams/B.example", &body).is(201);
+    assert_eq!(status("b.example"), 200);
+    let _ = control.delete("/v1/upstreams/b.example").is(204);
+    let _ = control.delete("/v1/upstreams/a.example").is(204);
+    assert_eq!((status("a.example"), status("b.example")), (502, 502));
+    // A host of its own may be pointed there and back.
+    let _ = control.put("/v1/upstreams/c.example", &body).is(201);
+    let switch = "/v1/hosts/c.example/switch";
+    let _ = control.post(switch, &json!({ "to": "c.example" })).is(200);
+    assert_eq!(
+        control.delete("/v1/upstreams/c.example").is(409).code(),
+        "upstream_in_use"
+    );
+    let back = control.post(switch, &json!({ "to": "{host}" })).is(200);
+    assert_eq!(back.json["to"], "{host}");
+    assert_eq!(status("c.example"), 200);
+    let history = control.get("/v1/revisions").is(200).text;
+    let step = r#""before":"c.example","after":"{host}""#;
+    assert!(history.contains(step), "{history}");
+}

@@ -14,7 +14,13 @@ fn group() -> impl Strategy<Value = &'static str> {
 }
 
 fn target() -> impl Strategy<Value = &'static str> {
-    prop::sample::select([&GROUPS[..], &["10.0.0.8:80", "[::2]:80", "nowhere"]].concat())
+    prop::sample::select(
+        [
+            &GROUPS[..],
+            &["10.0.0.8:80", "[::2]:80", "nowhere", "{host}"],
+        ]
+        .concat(),
+    )
 }
 
 fn address() -> impl Strategy<Value = &'static str> {

@@ -263,7 +263,7 @@ async fn a_limited_token_touches_its_own_groups_only() {
     let answer = bearing(&desk, "blue-only", "POST", "/v1/changes", both).await;
     answer.refused(403, "forbidden");
     let switch = "/v1/routes/all/switch";
-    for to in ["green", "10.0.0.9:80"] {
+    for to in ["green", "10.0.0.9:80", "{host}"] {
         let answer = bearing(
             &desk,
             "blue-only",

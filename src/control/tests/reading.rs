@@ -31,6 +31,10 @@ async fn the_status_is_the_live_picture() {
           "address": "10.0.0.1:80",
           "admin": "up",
           "backup": false,
+          "fail_timeout": "10s",
+          "max_connections": 0,
+          "max_fails": 1,
+          "slow_start": "0s",
           "status": {
             "failures": 0,
             "health": "unknown",

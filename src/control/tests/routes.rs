@@ -282,3 +282,25 @@ async fn an_edit_that_cannot_be_read_names_its_place() {
         .refused(400, "invalid_field");
     assert_eq!(desk.revision(), 1);
 }
+
+#[tokio::test]
+async fn a_route_may_lead_to_the_group_named_like_the_host() {
+    let desk = Desk::new();
+    let body = json!({ "hosts": ["*.example"], "to": "{host}" });
+    let made = desk.json("PUT", "/v1/routes/own", body).await.is(201);
+    assert_eq!(made.json["to"], "{host}");
+    assert_eq!(made.header("pointsman-warning"), "");
+    let tried = desk
+        .form("/v1/routes/all/switch?dry_run=true", "to=%7Bhost%7D")
+        .await
+        .is(200);
+    assert_eq!(
+        (&tried.json["diff"][0]["after"], &tried.json["warnings"]),
+        (&json!("{host}"), &json!([]))
+    );
+    let wrong = desk
+        .json("PUT", "/v1/routes/own", json!({ "to": "{hots}" }))
+        .await;
+    let wrong = wrong.refused(400, "invalid_field");
+    assert!(wrong.detail().contains("nor `{host}`"), "{}", wrong.text);
+}

@@ -15,6 +15,10 @@ async fn a_group_is_shown_with_what_is_stored_and_what_was_observed() {
       "address": "10.0.1.1:80",
       "admin": "up",
       "backup": false,
+      "fail_timeout": "10s",
+      "max_connections": 0,
+      "max_fails": 1,
+      "slow_start": "0s",
       "status": {
         "failures": 0,
         "health": "unknown",

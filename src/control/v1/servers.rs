@@ -135,7 +135,7 @@ pub(super) async fn submit(
 }
 
 const FIELDS: Flat = Flat {
-    numbers: &["weight"],
+    numbers: &["weight", "max_connections", "max_fails"],
     flags: &["backup"],
 };
 
