@@ -13,6 +13,7 @@ mod support;
 
 mod http2;
 mod mounting;
+mod switch;
 
 use support::{Edge, EdgeBuilder, Origin, Response};
 
