@@ -6,7 +6,11 @@
 
 mod arguments;
 mod call;
+mod cjson;
+mod page;
+mod servers;
 mod switch;
+mod ups;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -54,14 +58,16 @@ impl Compat {
 fn claims(interface: Interface, path: &str) -> bool {
     match interface {
         Interface::Switch => switch::claims(path),
-        Interface::Ups | Interface::UpsApi | Interface::Dyups | Interface::Upsync => false,
+        Interface::Ups => ups::claims(path),
+        Interface::UpsApi | Interface::Dyups | Interface::Upsync => false,
     }
 }
 
 async fn answer(interface: Interface, api: &Api, call: &Call) -> LegacyAnswer {
     match interface {
         Interface::Switch => switch::answer(api, call).await,
-        Interface::Ups | Interface::UpsApi | Interface::Dyups | Interface::Upsync => {
+        Interface::Ups => ups::answer(api, call).await,
+        Interface::UpsApi | Interface::Dyups | Interface::Upsync => {
             call::text(StatusCode::NOT_FOUND, String::new())
         }
     }

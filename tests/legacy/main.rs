@@ -14,6 +14,7 @@ mod support;
 mod http2;
 mod mounting;
 mod switch;
+mod ups;
 
 use support::{Edge, EdgeBuilder, Origin, Response};
 

@@ -25,6 +25,16 @@ impl Arguments {
         Self(pieces.map(argument).collect())
     }
 
+    /// What was given first.
+    pub(super) fn first(&self, name: &str) -> Given<'_> {
+        let mut given = self.0.iter().filter(|(other, _)| other == name);
+        match given.next() {
+            None => Given::Nothing,
+            Some((_, None)) => Given::Flag,
+            Some((_, Some(text))) => Given::Text(text),
+        }
+    }
+
     pub(super) fn get(&self, name: &str) -> Given<'_> {
         let mut found = self.0.iter().filter(|(other, _)| other == name);
         match (found.next(), found.next()) {

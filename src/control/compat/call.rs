@@ -37,6 +37,8 @@ pub(super) struct Refused {
     pub(super) status: StatusCode,
     /// One line.
     pub(super) detail: String,
+    /// Whether a rail stands in the way.
+    pub(super) is_on_rails: bool,
 }
 
 impl Refused {
@@ -128,13 +130,18 @@ impl From<Problem> for Refused {
         Self {
             status,
             detail: one_line(&detail),
+            is_on_rails: false,
         }
     }
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        refusal::problem(refusal, &[]).into()
+        let is_on_rails = matches!(refusal, Refusal::Rails(_));
+        Self {
+            is_on_rails,
+            ..refusal::problem(refusal, &[]).into()
+        }
     }
 }
 

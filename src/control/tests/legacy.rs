@@ -1,9 +1,11 @@
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::Desk;
 use crate::control::{Role, Token};
+use crate::domain::server::Health;
 use crate::ports::legacy::Interface;
-use crate::spec::NamePattern;
+use crate::spec::{Name, NamePattern};
 
 const SWITCH: &str = "/_switch_upstream?upstream=green&host=a.example";
 
@@ -115,4 +117,52 @@ async fn a_body_over_64_kib_is_413() {
     let answer = desk.form(SWITCH, &"x".repeat(65_537)).await;
     answer.refused(413, "body_too_large");
     desk.form(SWITCH, &"x".repeat(65_536)).await.is(200);
+}
+
+fn set_health(desk: &Desk, upstream: &str, place: usize, health: Health) {
+    let snapshot = desk.controller.snapshot().load_full();
+    let upstream = snapshot.upstream(&Name::new(upstream).unwrap()).unwrap();
+    upstream.servers()[place].shared().set_health(health, 1);
+}
+
+#[tokio::test]
+async fn what_the_operator_wants_and_what_checks_see_stay_apart() {
+    let desk = Desk::new();
+    let checked = json!({ "servers": ["10.0.0.1:80", "10.0.0.2:80"], "health": {} });
+    desk.json("PUT", "/v1/upstreams/blue", checked)
+        .await
+        .is(200);
+    set_health(&desk, "blue", 0, Health::Down);
+    // The other one is the last that could take a request.
+    let refused = desk.get("/ups?op=del&server=10.0.0.2:80").await.is(200);
+    assert_eq!(
+        refused.json["msg"],
+        "You cat not set peer down: 10.0.0.2:80"
+    );
+    desk.get("/ups?op=del&server=10.0.0.1:80").await.is(200);
+    desk.get("/ups?op=add&server=10.0.0.1:80").await.is(200);
+    let server = desk
+        .get("/v1/upstreams/blue/servers/10.0.0.1:80")
+        .await
+        .is(200);
+    let status = &server.json["status"];
+    assert_eq!(
+        (&status["state"], &status["health"]),
+        (&json!("unhealthy"), &json!("down"))
+    );
+    assert_eq!(server.json["admin"], "up");
+}
+
+#[tokio::test]
+async fn min_healthy_refuses_as_the_last_server_does() {
+    let desk = Desk::new();
+    let careful = json!({ "servers": ["10.0.0.1:80", "10.0.0.2:80"], "min_healthy": 2 });
+    desk.json("PUT", "/v1/upstreams/blue", careful)
+        .await
+        .is(200);
+    let refused = desk.get("/ups?op=del&server=10.0.0.1:80").await.is(200);
+    assert_eq!(
+        refused.text,
+        "{\"msg\":\"You cat not set peer down: 10.0.0.1:80\",\"data\":[\"10.0.0.1:80\"],\"code\":\"E00001\"}\n"
+    );
 }
