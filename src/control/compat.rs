@@ -7,10 +7,12 @@
 mod arguments;
 mod call;
 mod cjson;
+mod healthcheck;
 mod page;
 mod servers;
 mod switch;
 mod ups;
+mod ups_api;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -59,7 +61,8 @@ fn claims(interface: Interface, path: &str) -> bool {
     match interface {
         Interface::Switch => switch::claims(path),
         Interface::Ups => ups::claims(path),
-        Interface::UpsApi | Interface::Dyups | Interface::Upsync => false,
+        Interface::UpsApi => ups_api::claims(path) || healthcheck::claims(path),
+        Interface::Dyups | Interface::Upsync => false,
     }
 }
 
@@ -67,9 +70,11 @@ async fn answer(interface: Interface, api: &Api, call: &Call) -> LegacyAnswer {
     match interface {
         Interface::Switch => switch::answer(api, call).await,
         Interface::Ups => ups::answer(api, call).await,
-        Interface::UpsApi | Interface::Dyups | Interface::Upsync => {
-            call::text(StatusCode::NOT_FOUND, String::new())
+        Interface::UpsApi if ups_api::claims(&call.request.path) => {
+            ups_api::answer(api, call).await
         }
+        Interface::UpsApi => healthcheck::answer(api, call).await,
+        Interface::Dyups | Interface::Upsync => call::text(StatusCode::NOT_FOUND, String::new()),
     }
 }
 

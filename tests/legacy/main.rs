@@ -11,10 +11,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod healthcheck;
 mod http2;
 mod mounting;
 mod switch;
 mod ups;
+mod ups_api;
 
 use support::{Edge, EdgeBuilder, Origin, Response};
 

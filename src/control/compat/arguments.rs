@@ -35,6 +35,12 @@ impl Arguments {
         }
     }
 
+    /// Every text that was given for a name.
+    pub(super) fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        let given = self.0.iter().filter(move |(other, _)| other == name);
+        given.filter_map(|(_, text)| text.as_deref())
+    }
+
     pub(super) fn get(&self, name: &str) -> Given<'_> {
         let mut found = self.0.iter().filter(|(other, _)| other == name);
         match (found.next(), found.next()) {

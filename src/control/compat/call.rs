@@ -42,6 +42,12 @@ pub(super) struct Refused {
 }
 
 impl Refused {
+    /// The status for scripts that answer 200 to whatever they know; the rest is said as it is.
+    pub(super) fn legacy_status(&self) -> StatusCode {
+        let is_told = self.is_later() || self.status == StatusCode::FORBIDDEN;
+        if is_told { self.status } else { StatusCode::OK }
+    }
+
     /// Whether the same call may succeed later.
     pub(super) fn is_later(&self) -> bool {
         self.status.is_server_error() || self.status == StatusCode::TOO_MANY_REQUESTS

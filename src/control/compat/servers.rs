@@ -1,17 +1,43 @@
-//! Servers by the text that a script has for them.
+//! Servers as scripts name them and as pages show them.
 
 use serde_json::json;
 
 use crate::change::Change;
+use crate::domain::server::{Health, Server};
+use crate::domain::upstream::Upstream;
 use crate::spec::{Address, Admin, Name};
 
-/// What a server is set to.
-pub(super) fn admin_of(is_up: bool) -> Admin {
-    if is_up { Admin::Up } else { Admin::Down }
+/// A member of a group with what nginx says about one.
+pub(super) struct Shown<'a> {
+    pub(super) label: &'a str,
+    pub(super) weight: u16,
+    pub(super) max_fails: u32,
+    /// In seconds.
+    pub(super) fail_timeout: u64,
+    pub(super) is_backup: bool,
+    /// Whether it takes no new requests: taken out by the operator or by its checks.
+    pub(super) is_down: bool,
 }
 
-/// The edit that sets it.
-pub(super) fn set(upstream: &Name, address: &Address, admin: Admin) -> Change {
+/// The members of a group in its own order.
+pub(super) fn shown(upstream: &Upstream) -> impl Iterator<Item = Shown<'_>> {
+    upstream.servers().iter().map(|server| Shown {
+        label: server.label(),
+        weight: server.weight(),
+        max_fails: 1,
+        fail_timeout: 10,
+        is_backup: server.is_backup(),
+        is_down: is_down(server),
+    })
+}
+
+fn is_down(server: &Server) -> bool {
+    server.admin() != Admin::Up || server.health() == Health::Down
+}
+
+/// The edit that puts a server in or takes it out.
+pub(super) fn set(upstream: &Name, address: &Address, is_up: bool) -> Change {
+    let admin = if is_up { Admin::Up } else { Admin::Down };
     Change::PatchServer {
         upstream: upstream.clone(),
         address: address.clone(),

@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 
 use super::super::api::Api;
 use super::arguments::Given;
-use super::call::{Call, Refused, text};
-use super::servers::{admin_of, set};
+use super::call::{Call, text};
+use super::servers::set;
 use super::{cjson, page};
 use crate::change::Change;
 use crate::domain::snapshot::Snapshot;
@@ -65,23 +65,14 @@ async fn change(api: &Api, call: &Call, server: &str, is_up: bool) -> LegacyAnsw
         Err(refused) if refused.is_on_rails => {
             said(no(&format!("You cat not set peer down: {server}")))
         }
-        Err(refused) => text(status_of(&refused), no(&refused.detail)),
-    }
-}
-
-/// The scripts answer 200 to whatever they know; the rest is said as it is.
-fn status_of(refused: &Refused) -> StatusCode {
-    match refused.status {
-        StatusCode::FORBIDDEN => StatusCode::FORBIDDEN,
-        status if refused.is_later() => status,
-        _ => StatusCode::OK,
+        Err(refused) => text(refused.legacy_status(), no(&refused.detail)),
     }
 }
 
 /// In every group that has the server, all at once.
 fn changes(snapshot: &Snapshot, address: &Address, is_up: bool) -> Vec<Change> {
     let groups = groups_with(snapshot, address);
-    let edit = |group: &Name| set(group, address, admin_of(is_up));
+    let edit = |group: &Name| set(group, address, is_up);
     groups.iter().map(edit).collect()
 }
 
