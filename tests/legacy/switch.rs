@@ -53,6 +53,21 @@ fn a_host_that_nothing_answers_for_had_nil_before() {
 }
 
 #[test]
+fn a_host_with_a_group_of_its_own_name_had_that_group_before() {
+    let (blue, green) = (Origin::start(), Origin::start());
+    let edge = two_groups(&blue, &green)
+        .with("routes: [{ to: '{host}' }]")
+        .start();
+    let mut client = edge.client();
+    assert_eq!(client.get("/", &[("Host", "green")]).text(), green.name());
+    for (host, from) in [("green", "green"), ("red", "nil")] {
+        let answer = client.get("/_switch_upstream?upstream=blue", &[("Host", host)]);
+        assert_eq!(told(&answer), switched(host, from, "blue"));
+        assert_eq!(client.get("/", &[("Host", host)]).text(), blue.name());
+    }
+}
+
+#[test]
 fn upstream_switch_says_nothing_when_it_has_switched() {
     let (blue, green) = (Origin::start(), Origin::start());
     let edge = two_groups(&blue, &green).start();
@@ -134,6 +149,10 @@ const BAD: &[(&str, &str)] = &[
         "`169.254.169.254:80` is link-local or a metadata service",
     ),
     ("NAME=CONTROL", "`CONTROL` is the control endpoint itself"),
+    (
+        "NAME=%7Bhost%7D",
+        "`{host}` names no group: a switch is to one",
+    ),
     ("NAME", "write `NAME=` and a group or `ip:port`"),
     ("NAME=a&NAME=b", "`NAME` stands twice"),
     ("NAME&NAME=blue", "`NAME` stands twice"),

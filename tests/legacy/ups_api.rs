@@ -16,6 +16,7 @@ const UNKNOWN: &str =
 /// Group `foo.com` of two primaries and a backup.
 fn foo(origins: &[Origin]) -> Edge {
     let [a, b, c] = [0, 1, 2].map(|at: usize| origins[at].address());
+    let b = json!({ "address": b, "max_fails": 4, "fail_timeout": "1500ms" });
     let servers = json!([a, b, { "address": c, "backup": true }]);
     let file = json!({ "upstreams": { "foo.com": { "servers": servers } } });
     Edge::builder()
@@ -62,8 +63,10 @@ fn list_shows_the_servers_with_their_live_state_in_a_fixed_order_of_keys() {
     let [a, b, c] = [0, 1, 2].map(|at: usize| origins[at].address().to_string());
     let mut client = edge.client();
     let member = |name: &str, more: &str| {
+        // nginx knows whole seconds: 1500ms is 2.
+        let (fails, timeout) = if name == b { (4, 2) } else { (1, 10) };
         format!(
-            r#"{{"name":"{name}","addr":"{name}","weight":1,"max_fails":1,"fail_timeout":10{more}}}"#
+            r#"{{"name":"{name}","addr":"{name}","weight":1,"max_fails":{fails},"fail_timeout":{timeout}{more}}}"#
         )
     };
     for path in [

@@ -13,7 +13,7 @@ pub(super) struct Shown<'a> {
     pub(super) weight: u16,
     pub(super) max_fails: u32,
     /// In seconds.
-    pub(super) fail_timeout: u64,
+    pub(super) fail_timeout: u128,
     pub(super) is_backup: bool,
     /// Whether it takes no new requests: taken out by the operator or by its checks.
     pub(super) is_down: bool,
@@ -24,8 +24,14 @@ pub(super) fn shown(upstream: &Upstream) -> impl Iterator<Item = Shown<'_>> {
     upstream.servers().iter().map(|server| Shown {
         label: server.label(),
         weight: server.weight(),
-        max_fails: 1,
-        fail_timeout: 10,
+        max_fails: server.spec().max_fails,
+        // nginx knows whole seconds.
+        fail_timeout: server
+            .spec()
+            .fail_timeout
+            .duration()
+            .as_millis()
+            .div_ceil(1000),
         is_backup: server.is_backup(),
         is_down: is_down(server),
     })

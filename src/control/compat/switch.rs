@@ -43,6 +43,9 @@ async fn switch(api: &Api, call: &Call, to: &str) -> Result<String, LegacyAnswer
         return Err(bad(&format!("`{named}` is no host")));
     };
     let target = Target::new(to).map_err(|error| bad(&error.to_string()))?;
+    if target == Target::Host {
+        return Err(bad(&format!("`{to}` names no group: a switch is to one")));
+    }
     let change = Change::Switch {
         route: None,
         host: Some(host.clone()),
@@ -77,8 +80,11 @@ fn host(call: &Call) -> Result<&str, LegacyAnswer> {
 
 /// Where `GET /` for this host goes.
 fn effective(snapshot: &Snapshot, host: &str) -> Option<String> {
-    let route = snapshot.routes().find(host, "/")?;
-    Some(route.to().to_string())
+    let target = snapshot.routes().find(host, "/")?.to();
+    match target {
+        Target::Host => Some(snapshot.target(target, host)?.name().to_string()),
+        target => Some(target.to_string()),
+    }
 }
 
 /// The scripts' type, which is nginx's default.
