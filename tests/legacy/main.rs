@@ -14,7 +14,9 @@ mod support;
 mod healthcheck;
 mod http2;
 mod mounting;
+mod replay;
 mod switch;
+mod switch_state;
 mod ups;
 mod ups_api;
 
@@ -33,4 +35,10 @@ fn two_groups(blue: &Origin, green: &Origin) -> EdgeBuilder {
 fn told(response: &Response) -> (u16, &str, String) {
     let kind = response.header("content-type").unwrap_or_default();
     (response.status, kind, response.text())
+}
+
+/// What `/_switch_upstream` prints.
+fn switched(host: &str, from: &str, to: &str) -> (u16, &'static str, String) {
+    let text = format!("Current upstream is :{from}\n{host} change upstream from {from} to {to}\n");
+    (200, "application/octet-stream", text)
 }
