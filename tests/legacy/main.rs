@@ -14,6 +14,7 @@ mod support;
 mod healthcheck;
 mod http2;
 mod mounting;
+mod recipes;
 mod replay;
 mod switch;
 mod switch_state;
