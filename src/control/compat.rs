@@ -142,7 +142,8 @@ impl LegacyHandler for Compat {
         self.find(path)
     }
 
-    /// Runs as a task of its own, as every call of the control endpoint does.
+    /// Away from the threads that serve: looking for a server among many groups takes its time. A panic
+    /// costs this answer and nothing else, and a change is seen through although its caller went away.
     async fn answer(&self, request: LegacyRequest) -> LegacyAnswer {
         let Some(interface) = self.find(&request.path) else {
             return call::text(StatusCode::NOT_FOUND, String::new());
@@ -154,8 +155,10 @@ impl LegacyHandler for Compat {
         };
         let api = self.api.clone();
         let call = Call::new(interface, request, caller, Entrance::Listener);
-        let answering = tokio::spawn(async move { answer(interface, &api, &call).await });
-        answering.await.unwrap_or_else(|error| {
+        let runtime = tokio::runtime::Handle::current();
+        let answering = move || runtime.block_on(answer(interface, &api, &call));
+        let answered = tokio::task::spawn_blocking(answering).await;
+        answered.unwrap_or_else(|error| {
             log::error!("{}: a call failed: {error}", interface.label());
             let text = "a fault in Pointsman; its log has more\n".to_owned();
             call::text(StatusCode::INTERNAL_SERVER_ERROR, text)

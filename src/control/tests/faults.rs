@@ -76,6 +76,35 @@ impl Store for Faulty {
 }
 
 #[tokio::test]
+async fn a_store_that_fails_is_503_in_the_words_of_each_legacy_interface() {
+    let store = Arc::new(Faulty::default());
+    let desk = Desk::over(store.clone(), |_| {});
+    store.fails.store(true, Ordering::Relaxed);
+    let form = "server=10.0.0.1:80";
+    let switch = desk.get("/upstream_switch?ups=green&host=a").await.is(503);
+    let ups = desk.get("/ups?op=del&server=10.0.0.1:80").await.is(503);
+    let api = desk.form("/ups_api?act=down&ups=blue", form).await.is(503);
+    assert!(
+        switch.text.contains("no space left") && switch.text.lines().count() == 1,
+        "{}",
+        switch.text
+    );
+    assert_eq!(ups.json["code"], "E00001");
+    assert_eq!(ups.json["data"], serde_json::json!(["10.0.0.1:80"]));
+    assert_eq!(api.json["code"], "E003");
+    assert_eq!(api.json["msg"], "failed to set peer down state");
+    assert_eq!(desk.revision(), 1);
+    store.fails.store(false, Ordering::Relaxed);
+    assert_eq!(
+        desk.form("/ups_api?act=down&ups=blue", form)
+            .await
+            .is(200)
+            .json["code"],
+        "D002"
+    );
+}
+
+#[tokio::test]
 async fn a_store_that_fails_is_503_and_nothing_changes() {
     let store = Arc::new(Faulty::default());
     let desk = Desk::over(store.clone(), |_| {});
