@@ -138,7 +138,21 @@ pub fn percent_decoded(text: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_normal_path_has_no_way_around_the_names_in_it(path in "(/|%2[fF]|\\.|%2e|[a-z]|%)*") {
+            if let Some(normal) = normal_path(&format!("/{path}")) {
+                let is_plain = |segment: &str| !matches!(segment, "" | "." | "..");
+                let names = normal.strip_prefix('/').unwrap();
+                let names = names.strip_suffix('/').unwrap_or(names);
+                prop_assert!(names.is_empty() || names.split('/').all(is_plain), "{normal}");
+            }
+        }
+    }
 
     #[test]
     fn a_path_is_found_in_nginxs_normal_form() {
