@@ -36,7 +36,6 @@ use crate::ports::legacy::{
 use call::{Call, Entrance};
 
 /// The interfaces that one listener has mounted.
-#[derive(Clone)]
 pub(super) struct Compat {
     api: Arc<Api>,
     mounted: Vec<Interface>,

@@ -90,7 +90,8 @@ impl Call {
                 ..Submission::new(changes, self.meta())
             };
             match api.controller.submit(submission).await {
-                Err(refusal @ (Refusal::Precondition(_) | Refusal::Change { .. }))
+                Err(Refusal::Precondition(_)) => last = Refusal::Busy,
+                Err(refusal @ Refusal::Change { .. })
                     if api.snapshot().revision() != snapshot.revision() =>
                 {
                     last = refusal;
@@ -121,7 +122,7 @@ impl Call {
             let (author, source) = (self.meta().author, &self.caller.source);
             let (method, path) = (&self.request.method, &self.request.path);
             let number = outcome.revision;
-            log::info!("revision {number}: {method} {path} by {author} from {source}");
+            log::info!("revision {number}: {method} {path:?} by {author} from {source}");
         }
         outcome
     }

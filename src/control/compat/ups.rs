@@ -54,6 +54,8 @@ async fn change(api: &Api, call: &Call, server: &str, is_up: bool) -> LegacyAnsw
     }
     let done = call.submit(api, |snapshot| changes(snapshot, &address, is_up));
     match done.await {
+        // Gone meanwhile.
+        Ok(done) if !done.is_new && groups_with(&done.snapshot, &address).is_empty() => unknown(),
         Ok(_) => {
             let word = if is_up { "add" } else { "del" };
             said(cjson::line(
