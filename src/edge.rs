@@ -1,5 +1,6 @@
 //! Where connections enter: which listener took one, which protocol it speaks, how many are open.
 
+mod guard;
 mod preface;
 mod prior_knowledge;
 
@@ -15,6 +16,8 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::server::ShutdownWatch;
 
 use crate::ports::telemetry::Metrics;
+use guard::Guard;
+pub use guard::GuardLimits;
 use preface::Protocol;
 use prior_knowledge::PriorKnowledge;
 
@@ -36,6 +39,8 @@ pub struct Entrance<A> {
     pub http2: bool,
     /// How long a new connection may be silent.
     pub silence: Duration,
+    /// What a client of HTTP/1 may take.
+    pub limits: Arc<GuardLimits>,
     /// The proxy.
     pub proxy: Arc<A>,
 }
@@ -143,7 +148,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
         match protocol {
             // Pingora would serve HTTP/1.1 to a client without the preface.
             Protocol::Http1 if !entrance.http1 => None,
-            Protocol::Http1 => entrance.proxy.process_new(stream, shutdown).await,
+            Protocol::Http1 => {
+                let guard = Guard::new(stream, entrance.limits.clone());
+                entrance.proxy.process_new(Box::new(guard), shutdown).await
+            }
             Protocol::Http2 => {
                 Arc::new(PriorKnowledge::new(entrance.proxy.clone()))
                     .process_new(stream, shutdown)

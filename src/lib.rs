@@ -5,6 +5,7 @@
 // Vocabulary: what is said on the wire and kept in the store. It may be nonsense.
 pub mod change;
 pub mod spec;
+pub mod strict;
 
 // Domain: pure rules. No clock, no randomness, no I/O.
 pub mod domain;

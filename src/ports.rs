@@ -1,6 +1,7 @@
 //! Ports: small parts shared by the services, so that no service imports another.
 
 pub mod access_log;
+pub mod client_connection;
 pub mod legacy;
 pub mod telemetry;
 

@@ -5,11 +5,11 @@ mod failure;
 mod forward;
 mod legacy;
 mod log;
-mod refusal;
 mod request_id;
 mod retry;
 mod settings;
 mod silence;
+mod strictness;
 mod tunnel_connection;
 mod upstream_connection;
 
@@ -30,6 +30,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use crate::domain::balancer::Pick;
 use crate::domain::snapshot::SharedSnapshot;
 use crate::ports::access_log::AccessLog;
+use crate::ports::client_connection::Verdict;
 use crate::ports::telemetry::{Metrics, Reason};
 
 pub use context::RequestCtx;
@@ -84,7 +85,8 @@ impl Proxy {
         ctx.reason = Some(reason);
         self.metrics.generated(reason);
         self.close_if_stopping(session);
-        failure::respond(session, reason).await?;
+        let rule = ctx.refusal.as_ref().map(|refusal| refusal.rule);
+        failure::respond(session, reason, rule).await?;
         Ok(true)
     }
 
@@ -132,6 +134,10 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         self.settings.limits.apply(session);
+        if let Some(connection) = strictness::connection(session) {
+            connection.begin();
+            ctx.refusal = connection.refusal().cloned();
+        }
         ctx.client = forward::client(session, &self.settings.trusted_proxies);
         ctx.request_id = request_id::of(session.req_header(), ctx.client.is_trusted);
         ctx.asks_for_tunnel = forward::asks_for_websocket(session);
@@ -139,7 +145,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-        let refused = refusal::of(session);
+        let refused = strictness::refused(session, ctx);
         if refused.is_none()
             && let Some(legacy) = &self.legacy
             && let Some(found) = legacy.find(session)
@@ -276,13 +282,20 @@ impl ProxyHttp for Proxy {
         error: &Error,
         ctx: &mut RequestCtx,
     ) -> FailToProxy {
-        let reason = ctx.reason.unwrap_or_else(|| failure::reason(error));
+        // A body that breaks a rule ends here: what its head said is in the log already.
+        let rule =
+            strictness::connection(session).and_then(|connection| Some(connection.refusal()?.rule));
+        let of_rule = rule.map(Reason::from);
+        let reason = of_rule
+            .or(ctx.reason)
+            .unwrap_or_else(|| failure::reason(error));
         ctx.reason = Some(reason);
         self.metrics.generated(reason);
-        let reached = session.response_written().is_none() && !failure::is_client_gone(error);
+        let is_gone = rule.is_none() && failure::is_client_gone(error);
+        let reached = session.response_written().is_none() && !is_gone;
         // Pingora closes the connection after a failed attempt, so the response says so.
         session.set_keepalive(None);
-        if reached && let Err(error) = failure::respond(session, reason).await {
+        if reached && let Err(error) = failure::respond(session, reason, rule).await {
             ::log::debug!("cannot tell the client about {}: {error}", reason.as_str());
         }
         FailToProxy {
@@ -296,6 +309,9 @@ impl ProxyHttp for Proxy {
             ctx.reason = error.map(failure::reason);
         }
         self.log(session, ctx);
+        if let Some(connection) = strictness::connection(session) {
+            connection.end();
+        }
     }
 
     /// The access log has each attempt with its failure; Pingora's own lines would say it again,
@@ -322,6 +338,9 @@ fn tunnel(session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
         return Err(error.into_up());
     }
     ctx.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+    if let Some(connection) = strictness::connection(session) {
+        connection.decide(Verdict::Tunnel);
+    }
     session.set_read_timeout(Some(TUNNEL_IDLE));
     session.set_write_timeout(Some(TUNNEL_IDLE));
     Ok(())

@@ -17,15 +17,16 @@ use super::hand_over::Keeper;
 use super::shutdown::Event;
 use super::{Parts, listen};
 use crate::clock;
-use crate::config::{ListenAddress, ListenerSettings};
+use crate::config::{LimitSettings, ListenAddress, ListenerSettings};
 use crate::control::Control;
 use crate::controller::Controller;
 use crate::domain;
-use crate::edge::{Edge, Entrance, Place};
+use crate::edge::{Edge, Entrance, GuardLimits, Place};
 use crate::health::{HealthChecker, HealthSettings, Observer, ProbeEnd};
 use crate::ports::telemetry::{Metrics, ProbeResult};
 use crate::proxy::{ClientLimits, LegacyMount, Proxy, ProxySettings};
 use crate::spec::{Address, Name};
+use crate::strict::HeadLimits;
 
 /// Adds everything that runs: the data plane, the control endpoint, health checks, readiness.
 pub(super) fn add_all(
@@ -101,6 +102,7 @@ fn edge(
             http1: listener.h1,
             http2: listener.h2,
             silence: listener.limits.keepalive_timeout.unwrap_or(FOR_EVER),
+            limits: Arc::new(guard_limits(&listener.limits)),
             proxy: Arc::new(proxy),
         }
     };
@@ -113,6 +115,20 @@ fn edge(
         add_listener(&mut service, &listener.address, None);
     }
     service
+}
+
+fn guard_limits(limits: &LimitSettings) -> GuardLimits {
+    GuardLimits {
+        head: HeadLimits {
+            size: limits.header_size,
+            count: limits.header_count,
+        },
+        header_timeout: limits.header_timeout,
+        body_timeout: limits.body_timeout,
+        body_size: limits.body_size,
+        keepalive_timeout: limits.keepalive_timeout,
+        min_rate: limits.min_rate,
+    }
 }
 
 /// What answers on this listener before routing, if anything does.

@@ -189,6 +189,11 @@ enum ListenerProtocol {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct LimitsFile {
+    header_timeout: Option<Span>,
+    header_size: Option<ByteSize>,
+    header_count: Option<u32>,
+    body_size: Option<ByteSize>,
+    min_rate: Option<u32>,
     body_timeout: Option<Span>,
     keepalive_timeout: Option<Span>,
     keepalive_requests: Option<u32>,
@@ -237,7 +242,22 @@ impl LimitsFile {
             written.map_or(Some(Duration::from_secs(seconds)), Span::limit)
         };
         let requests = self.keepalive_requests.unwrap_or(10_000);
+        let size = |written: Option<ByteSize>, default| {
+            let size = written.map_or(default, |size| size.0);
+            if size == 0 {
+                usize::MAX
+            } else {
+                usize::try_from(size).unwrap_or(usize::MAX)
+            }
+        };
+        let count = self.header_count.map_or(100, u64::from);
+        let rate = self.min_rate.unwrap_or(240);
         LimitSettings {
+            header_timeout: limit(self.header_timeout, 10),
+            header_size: size(self.header_size, 32 << 10),
+            header_count: size(Some(ByteSize(count)), 0),
+            body_size: self.body_size.map(|size| size.0).filter(|&size| size > 0),
+            min_rate: (rate > 0).then_some(rate),
             body_timeout: limit(self.body_timeout, 30),
             keepalive_timeout: limit(self.keepalive_timeout, 65),
             keepalive_requests: (requests > 0).then_some(requests),

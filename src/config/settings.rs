@@ -50,6 +50,16 @@ pub struct ListenerSettings {
 /// What one client may take. `None` is no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitSettings {
+    /// From a head's first byte to its end.
+    pub header_timeout: Option<Duration>,
+    /// The longest head, and the longest trailers.
+    pub header_size: usize,
+    /// The most fields.
+    pub header_count: usize,
+    /// The longest body.
+    pub body_size: Option<u64>,
+    /// Bytes a second that a client must take or give, after 10 s of waiting for it.
+    pub min_rate: Option<u32>,
     /// Between two reads of a body.
     pub body_timeout: Option<Duration>,
     /// Between two requests.

@@ -9,6 +9,7 @@ use super::tunnel_connection::TunnelConnector;
 use crate::domain::route::Route;
 use crate::domain::server::{InFlight, Server, ServerId};
 use crate::domain::upstream::{Timeouts, Upstream};
+use crate::ports::client_connection::Refusal;
 use crate::ports::telemetry::Reason;
 
 /// What one request carries from phase to phase. It keeps no snapshot: a retry looks its group up again.
@@ -24,6 +25,8 @@ pub struct RequestCtx {
     pub(super) legacy: Option<&'static str>,
     /// Why this process answered itself.
     pub(super) reason: Option<Reason>,
+    /// What the edge refused in this request's place.
+    pub(super) refusal: Option<Refusal>,
     pub(super) attempts: Vec<Attempt>,
     /// Retries because a kept connection turned out to be closed; these are no attempts at a server.
     pub(super) stale: u8,
@@ -59,6 +62,7 @@ impl RequestCtx {
             upstream: None,
             legacy: None,
             reason: None,
+            refusal: None,
             attempts: Vec::with_capacity(1),
             stale: 0,
             tried: Vec::new(),

@@ -4,6 +4,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use crate::ports::telemetry::Reason;
+use crate::strict::Rule;
 
 /// The machine-readable reason of an error.
 pub(super) fn reason(error: &Error) -> Reason {
@@ -29,10 +30,29 @@ pub(super) fn is_client_gone(error: &Error) -> bool {
 
 /// Answers in our own name: a short text with the reason. The connection is kept if the request has
 /// no body: one that was not read could not be told from the next request.
-pub(super) async fn respond(session: &mut Session, reason: Reason) -> Result<()> {
+pub(super) async fn respond(
+    session: &mut Session,
+    reason: Reason,
+    rule: Option<Rule>,
+) -> Result<()> {
     let status = reason.status();
-    let body = Bytes::from(format!("{status} {}\n", reason.as_str()));
-    let mut head = ResponseHeader::build(status, Some(4))?;
+    let text = match rule {
+        Some(rule) => format!(
+            "{status} {}\n{} ({})\n",
+            reason.as_str(),
+            rule.text(),
+            rule.source()
+        ),
+        None => format!("{status} {}\n", reason.as_str()),
+    };
+    let body = Bytes::from(text);
+    let mut head = ResponseHeader::build(status, Some(5))?;
+    if status == 405 {
+        head.insert_header(
+            http::header::ALLOW,
+            "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+        )?;
+    }
     head.insert_header(http::header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
     head.insert_header(http::header::CONTENT_LENGTH, body.len())?;
     head.insert_header(http::header::CACHE_CONTROL, "no-store")?;

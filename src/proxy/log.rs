@@ -26,16 +26,19 @@ impl Proxy {
             .map(|attempt| line_of(attempt, now))
             .collect();
         let head = session.req_header();
+        let refusal = ctx.refusal.as_ref();
         let header = |name: HeaderName| head.headers.get(name).map(HeaderValue::as_bytes);
         self.access_log.log(&access_log::Record {
             unix_ms: clock::unix_ms(),
             client: ctx.client.address,
             listener: &self.settings.listener,
             request_id: ctx.request_id.as_str(),
-            method: head.method.as_str(),
-            target: head.raw_path(),
+            method: refusal.map_or(head.method.as_str(), |refusal| &refusal.method),
+            target: refusal.map_or(head.raw_path(), |refusal| refusal.target.as_bytes()),
             version: head.version,
-            host: forward::received_host(head).as_bytes(),
+            host: refusal
+                .map_or(forward::received_host(head), |_| "")
+                .as_bytes(),
             status,
             body_bytes: session.body_bytes_sent() as u64,
             duration,

@@ -34,6 +34,15 @@ impl ClientLimits {
     /// Sets what Pingora leaves open: it resets keep-alive to "for ever" with each head that it reads,
     /// and has no write timeout for HTTP/2.
     pub(super) fn apply(&self, session: &mut Session) {
+        if session.as_downstream().as_http1().is_some() {
+            // The edge keeps the time of connections with HTTP/1, all of it. 0: without a limit here.
+            if session.get_keepalive().is_some() {
+                session.set_keepalive(Some(0));
+            }
+            session.set_read_timeout(None);
+            session.set_pipelining_enabled(true);
+            return;
+        }
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(self.keepalive_timeout.as_secs().max(1)));
         }

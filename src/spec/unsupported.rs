@@ -12,12 +12,7 @@ const KEYS: &[(&str, &[&str])] = &[
     (
         "listeners/*/limits",
         &[
-            "header_timeout",
-            "header_size",
-            "header_count",
-            "body_size",
             "handshake_timeout",
-            "min_rate",
             "h2_streams",
             "h2_idle",
             "websocket_idle",

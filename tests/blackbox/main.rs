@@ -15,6 +15,7 @@ mod ambiguity;
 mod balancing;
 mod failures;
 mod framing;
+mod guard;
 mod headers;
 mod http2;
 mod keepalive;

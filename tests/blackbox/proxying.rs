@@ -67,7 +67,7 @@ fn method_target_body_status_and_fields_pass_unchanged() {
         "GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND",
     ] {
         let body: &[u8] = if method == "GET" { b"" } else { b"leaves" };
-        let target = "/pot//a%2Fb/../c;d?q=%00&r=a+b&%C3%A4";
+        let target = "/pot/a%2Fb/c;d?q=%00&r=a+b&%C3%A4//../";
         let answer = client.request(method, target, &fields, body);
         assert_eq!(
             (answer.status, answer.text()),

@@ -175,6 +175,7 @@ fn a_body_that_does_not_come_holds_up_nobody_else() {
         "POST {SWITCH} HTTP/1.1\r\nHost: a.example\r\nContent-Length: 9\r\n\r\n"
     ));
     assert_eq!(edge.client().get("/", &[]).text(), blue.name());
+    assert_eq!(slow.response().status, 408);
     assert!(slow.is_closed(Duration::from_secs(10)));
     assert_eq!(edge.control().get("/v1/state").revision(), 1);
 }

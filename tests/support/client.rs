@@ -175,6 +175,15 @@ impl Client {
         }
     }
 
+    /// Whether something has come that was not read, or comes within this time.
+    pub fn has_answer(&mut self, within: Duration) -> bool {
+        let stream = self.stream.get_ref();
+        stream.set_read_timeout(Some(within)).unwrap();
+        let found = stream.peek(&mut [0]);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        found.is_ok_and(|read| read > 0)
+    }
+
     /// Says that nothing more will be sent, and goes on reading.
     pub fn finish_sending(&self) {
         self.stream.get_ref().shutdown(Shutdown::Write).unwrap();

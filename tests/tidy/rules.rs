@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 11] = [
     &["ports"],
     &["clock"],
     &["domain"],
-    &["spec", "change"],
+    &["spec", "change", "strict"],
 ];
 const VOCABULARY: usize = LAYERS.len() - 1;
 
@@ -48,7 +48,7 @@ const FORBIDDEN: [&str; 7] = [
 const FORBIDDEN_IN_TYPES: [&str; 2] = ["data", "info"];
 
 /// Names that others gave: where they may stand, and whose they are.
-const THEIRS: [(&str, &str); 13] = [
+const THEIRS: [(&str, &str); 14] = [
     ("", "HttpPeer"),              // pingora_core
     ("", "http_peer"),             // a variable for it
     ("", "peer"),                  // pingora_core::upstreams::peer, and a variable for an HttpPeer
@@ -58,6 +58,7 @@ const THEIRS: [(&str, &str); 13] = [
     ("", "peer_addr"),             // std::net, pingora_core
     ("", "Info"),                  // log::LevelFilter
     ("", "hyper_util"),            // a crate
+    ("", "tokio_util"),            // a crate
     ("", "PhantomData"),           // std::marker
     ("src/control/tests", "Data"), // hyper::body::Body: the type of its chunks
     ("", "InvalidData"),           // std::io::ErrorKind

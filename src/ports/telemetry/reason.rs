@@ -1,6 +1,7 @@
 //! Why this process ended a request itself.
 
-use super::labels::label;
+use super::labels::{Label, label};
+use crate::strict::Rule;
 
 label! {
     /// Why a request was answered, or ended, by this process and not by a server: the `reason` of the access log and of
@@ -24,17 +25,29 @@ label! {
         UpstreamInvalidResponse => "upstream_invalid_response",
         /// The client closed the connection before the response was complete.
         ClientAborted => "client_aborted",
+        /// The request line is none.
+        BadRequestLine => "bad_request_line",
+        /// A line ends with LF or CR alone.
+        BadRequestLineEnd => "bad_request_line_end",
+        /// A header field is malformed, or could be taken for another.
+        BadRequestHeader => "bad_request_header",
         /// `Host` is missing, repeated or malformed.
         BadRequestHost => "bad_request_host",
         /// The body's length is ambiguous (RFC 9112, section 6.3).
         BadRequestFraming => "bad_request_framing",
         /// The request target is malformed.
         BadRequestUri => "bad_request_uri",
+        /// CONNECT or TRACE.
+        MethodNotAllowed => "method_not_allowed",
+        /// The client was too slow.
+        RequestTimeout => "request_timeout",
+        /// An `Expect` that is not 100-continue.
+        ExpectationFailed => "expectation_failed",
         /// The header section is too large (RFC 6585, section 5).
         HeaderTooLarge => "header_too_large",
         /// The sender may not call legacy interfaces on this listener.
         LegacyForbidden => "legacy_forbidden",
-        /// The body of a call to a legacy interface is longer than 64 KiB.
+        /// The body is longer than `limits.body_size`, or that of a call to a legacy interface than 64 KiB.
         BodyTooLarge => "body_too_large",
         /// A fault of this process.
         Internal => "internal",
@@ -45,10 +58,18 @@ impl Reason {
     /// The status of the response. [`Reason::ClientAborted`] has nginx's 499: it is logged but never sent.
     pub const fn status(self) -> u16 {
         match self {
-            Self::BadRequestHost | Self::BadRequestFraming | Self::BadRequestUri => 400,
+            Self::BadRequestLine
+            | Self::BadRequestLineEnd
+            | Self::BadRequestHeader
+            | Self::BadRequestHost
+            | Self::BadRequestFraming
+            | Self::BadRequestUri => 400,
             Self::LegacyForbidden => 403,
             Self::NoRoute => 404,
+            Self::MethodNotAllowed => 405,
+            Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
+            Self::ExpectationFailed => 417,
             Self::HeaderTooLarge => 431,
             Self::ClientAborted => 499,
             Self::Internal => 500,
@@ -62,10 +83,29 @@ impl Reason {
     }
 }
 
+impl From<Rule> for Reason {
+    fn from(rule: Rule) -> Self {
+        let found = Self::ALL
+            .iter()
+            .find(|reason| reason.as_str() == rule.code());
+        found.copied().unwrap_or(Self::BadRequestFraming)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::Label;
     use super::*;
+
+    #[test]
+    fn every_rule_of_the_guard_has_a_reason_with_its_status() {
+        for &rule in Rule::ALL {
+            let reason = Reason::from(rule);
+            assert_eq!(
+                (reason.as_str(), reason.status()),
+                (rule.code(), rule.status())
+            );
+        }
+    }
 
     #[test]
     fn every_reason_is_an_error_with_a_lower_case_name() {

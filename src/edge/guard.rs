@@ -1,0 +1,88 @@
+//! The strict guard of HTTP/1 connections: reads each message by [`crate::strict`] before Pingora sees it.
+//!
+//! A head is passed on when it is whole and keeps every rule, a body as far as it does. In place of a message that
+//! breaks one Pingora gets a request of ours, so that the refusal is answered and logged like every answer, and in its
+//! turn behind the requests before it; nothing is read from the connection after that.
+
+mod deadline;
+mod plumbing;
+mod reading;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::StatusCode;
+use pingora_core::protocols::Stream;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_http::ResponseHeader;
+
+use self::deadline::{Deadline, Pace};
+use self::reading::Stage;
+use crate::ports::client_connection::ClientConnection;
+use crate::strict::HeadLimits;
+
+/// What one client may take.
+#[derive(Debug, Clone)]
+pub struct GuardLimits {
+    /// The size of heads and of trailers, and the number of fields.
+    pub head: HeadLimits,
+    /// From a head's first byte to its end, in all.
+    pub header_timeout: Option<Duration>,
+    /// Between two reads of a body, and for a write to make progress.
+    pub body_timeout: Option<Duration>,
+    /// The longest body, in bytes.
+    pub body_size: Option<u64>,
+    /// How long a connection without a request is kept.
+    pub keepalive_timeout: Option<Duration>,
+    /// Bytes a second that a client must take or give, after the first 10 s of waiting for it.
+    pub min_rate: Option<u32>,
+}
+
+/// One guarded connection.
+#[derive(Debug)]
+pub(super) struct Guard {
+    stream: Stream,
+    connection: Arc<ClientConnection>,
+    /// How the proxy finds `connection`.
+    digest: Option<Arc<ProxyDigest>>,
+    limits: Arc<GuardLimits>,
+    /// Read and not passed on.
+    buffer: BytesMut,
+    /// The first of these bytes may be passed on.
+    passed: usize,
+    stage: Stage,
+    reading: Deadline,
+    writing: Deadline,
+    given: Pace,
+    taken: Pace,
+}
+
+impl Guard {
+    /// Guards a connection that carries HTTP/1.
+    pub(super) fn new(stream: Stream, limits: Arc<GuardLimits>) -> Self {
+        let connection = Arc::new(ClientConnection::default());
+        // Pingora's one way to hang something of ours on a connection; the response is never looked at.
+        let digest = ResponseHeader::build_no_case(StatusCode::OK, Some(0))
+            .ok()
+            .map(|response| {
+                Arc::new(ProxyDigest::new(
+                    Box::new(response),
+                    Some(Box::new(connection.clone())),
+                ))
+            });
+        Self {
+            stream,
+            connection,
+            digest,
+            limits,
+            buffer: BytesMut::new(),
+            passed: 0,
+            stage: Stage::default(),
+            reading: Deadline::default(),
+            writing: Deadline::default(),
+            given: Pace::default(),
+            taken: Pace::default(),
+        }
+    }
+}

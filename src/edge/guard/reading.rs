@@ -1,0 +1,308 @@
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use super::Guard;
+use super::deadline::Pace;
+use crate::ports::client_connection::{Refusal, Verdict};
+use crate::strict::{Body, HeadReader, Part, Rule};
+
+/// Where in its messages a connection is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Between two messages, or in a head.
+    Head {
+        reader: HeadReader,
+        /// When the head began, or the wait for it.
+        since: Option<Instant>,
+    },
+    Body(Body),
+    /// Behind a request for a tunnel: what follows is not read before the server has answered it.
+    Asked,
+    Tunnel,
+    /// Nothing is read any more.
+    Over,
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::Head {
+            reader: HeadReader::default(),
+            since: None,
+        }
+    }
+}
+
+impl Guard {
+    /// Passes on what may be passed on.
+    pub(super) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.passed > 0 {
+                self.pass_on(out);
+                return Poll::Ready(Ok(()));
+            }
+            match &mut self.stage {
+                Stage::Over => return Poll::Ready(Ok(())),
+                Stage::Tunnel if self.buffer.is_empty() => {
+                    return Pin::new(&mut self.stream).poll_read(context, out);
+                }
+                Stage::Tunnel => self.passed = self.buffer.len(),
+                Stage::Asked => match self.connection.poll_verdict(context) {
+                    Poll::Ready(Verdict::Tunnel) => self.stage = Stage::Tunnel,
+                    Poll::Ready(Verdict::Http) => self.stage = Stage::default(),
+                    Poll::Pending => return self.poll_end(context),
+                },
+                Stage::Body(_) if self.buffer.is_empty() => return self.poll_body(context, out),
+                Stage::Body(body) => {
+                    let part = body.follow(&self.buffer);
+                    self.passed = self.body_moved(part)?.unwrap_or(self.buffer.len());
+                }
+                Stage::Head { .. } => {
+                    if !self.read_head() && !ready!(self.poll_head(context))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn pass_on(&mut self, out: &mut ReadBuf<'_>) {
+        let count = self.passed.min(out.remaining());
+        out.put_slice(self.buffer.get(..count).unwrap_or_default());
+        self.buffer.advance(count);
+        self.passed -= count;
+        if self.buffer.is_empty() {
+            // A connection that waits keeps no buffer.
+            self.buffer = bytes::BytesMut::new();
+        }
+    }
+
+    /// Reads on in the head; whether there is something to pass on now.
+    fn read_head(&mut self) -> bool {
+        let Stage::Head { reader, .. } = &mut self.stage else {
+            return false;
+        };
+        if self.buffer.is_empty() {
+            return false;
+        }
+        match reader.read(&self.buffer, self.limits.head) {
+            Ok(None) => false,
+            Ok(Some(head)) => {
+                let rest = self.buffer.get(head.length..).unwrap_or_default();
+                let longest = self.limits.body_size.unwrap_or(u64::MAX);
+                let followed = Body::new(head.framing, longest, self.limits.head.size)
+                    .and_then(|mut body| body.follow(rest).map(|part| (body, part)));
+                match followed {
+                    // As much of the message as has come is sound; a later part may still not be.
+                    Ok((body, part)) => self.begin(head.length, head.asks_for_tunnel, body, part),
+                    Err(rule) => self.refuse(rule),
+                }
+                true
+            }
+            Err(rule) => {
+                self.refuse(rule);
+                true
+            }
+        }
+    }
+
+    fn begin(&mut self, head: usize, asks_for_tunnel: bool, body: Body, part: Part) {
+        self.passed = match part {
+            Part::End(count) => head + count,
+            Part::More => self.buffer.len(),
+        };
+        self.given = Pace::default();
+        self.stage = if asks_for_tunnel {
+            self.connection.ask();
+            Stage::Asked
+        } else if body.is_done() {
+            Stage::default()
+        } else {
+            Stage::Body(body)
+        };
+    }
+
+    /// Passes a request of ours on in place of the message.
+    fn refuse(&mut self, rule: Rule) {
+        let refusal = refusal(rule, &self.buffer);
+        let request: &[u8] = match refusal.method.as_str() {
+            "HEAD" => b"HEAD / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n",
+            _ => b"GET / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n",
+        };
+        self.connection.refuse(refusal);
+        self.buffer = request.into();
+        self.passed = request.len();
+        self.stage = Stage::Over;
+    }
+
+    /// Breaks the connection in the middle of a body, where no request of ours can stand.
+    fn break_off(&mut self, rule: Rule) -> io::Error {
+        let (method, target) = (String::new(), String::new());
+        self.connection.refuse(Refusal {
+            rule,
+            method,
+            target,
+        });
+        self.stage = Stage::Over;
+        io::Error::new(io::ErrorKind::InvalidData, rule.code())
+    }
+
+    fn body_moved(&mut self, part: Result<Part, Rule>) -> io::Result<Option<usize>> {
+        match part {
+            Ok(Part::More) => Ok(None),
+            Ok(Part::End(count)) => {
+                self.stage = Stage::default();
+                Ok(Some(count))
+            }
+            Err(rule) => Err(self.break_off(rule)),
+        }
+    }
+
+    /// Waits for more of a head; false at the end of the connection.
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.buffer.capacity() == self.buffer.len() {
+            self.buffer.reserve(HEAD_ROOM);
+        }
+        match poll_read_buf(Pin::new(&mut self.stream), context, &mut self.buffer) {
+            Poll::Ready(count) => {
+                let is_first = count
+                    .as_ref()
+                    .is_ok_and(|&count| count == self.buffer.len());
+                if let Stage::Head { since, .. } = &mut self.stage
+                    && is_first
+                {
+                    *since = None;
+                }
+                Poll::Ready(count.map(|count| count > 0))
+            }
+            Poll::Pending => self.poll_head_deadline(context),
+        }
+    }
+
+    fn poll_head_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Stage::Head { since, .. } = &mut self.stage else {
+            return Poll::Pending;
+        };
+        let is_idle = self.buffer.is_empty();
+        if is_idle && self.connection.is_busy() {
+            return Poll::Pending;
+        }
+        let limit = if is_idle {
+            self.limits.keepalive_timeout
+        } else {
+            self.limits.header_timeout
+        };
+        let since = *since.get_or_insert_with(Instant::now);
+        let Some(deadline) = limit.and_then(|limit| since.checked_add(limit)) else {
+            return Poll::Pending;
+        };
+        ready!(self.reading.poll(deadline, context));
+        if is_idle {
+            self.stage = Stage::Over;
+        } else {
+            self.refuse(Rule::HeaderTimeout);
+        }
+        Poll::Ready(Ok(!is_idle))
+    }
+
+    /// Reads the body straight into the reader's buffer, and takes back what lies behind its end.
+    fn poll_body(
+        &mut self,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
+        match Pin::new(&mut self.stream).poll_read(context, out) {
+            Poll::Ready(result) => result?,
+            Poll::Pending => return self.poll_body_deadline(context),
+        }
+        let Stage::Body(body) = &mut self.stage else {
+            return Poll::Ready(Ok(()));
+        };
+        let read = out.filled().get(before..).unwrap_or_default();
+        self.given.moved(read.len());
+        let part = body.follow(read);
+        match self.body_moved(part) {
+            Ok(None) => {}
+            Ok(Some(count)) => {
+                let behind = out.filled().get(before + count..).unwrap_or_default();
+                self.buffer.extend_from_slice(behind);
+                out.set_filled(before + count);
+            }
+            Err(error) => {
+                out.set_filled(before);
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_body_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(deadline) = self
+            .given
+            .limit(self.limits.body_timeout, self.limits.min_rate)
+        else {
+            return Poll::Pending;
+        };
+        ready!(self.reading.poll(deadline, context));
+        Poll::Ready(Err(self.break_off(Rule::BodyTimeout)))
+    }
+
+    /// Looks for the connection's end while what comes may not be read on.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.buffer.len() >= MOST_AHEAD {
+            return Poll::Pending;
+        }
+        self.buffer.reserve(HEAD_ROOM);
+        while ready!(poll_read_buf(
+            Pin::new(&mut self.stream),
+            context,
+            &mut self.buffer
+        ))? > 0
+        {
+            if self.buffer.len() >= MOST_AHEAD {
+                return Poll::Pending;
+            }
+            self.buffer.reserve(HEAD_ROOM);
+        }
+        mem::take(&mut self.buffer);
+        self.stage = Stage::Over;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A head is rarely longer.
+const HEAD_ROOM: usize = 2048;
+
+/// What a client may send ahead of the answer to its request for a tunnel.
+const MOST_AHEAD: usize = 16 * 1024;
+
+/// What can be said in the log about a message that was not passed on.
+fn refusal(rule: Rule, message: &[u8]) -> Refusal {
+    let line = message
+        .split(|&byte| byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let mut words = line
+        .split(|byte| byte.is_ascii_whitespace())
+        .filter(|word| !word.is_empty());
+    let mut word = |longest: usize| {
+        let word = words.next().unwrap_or_default();
+        String::from_utf8_lossy(word.get(..longest).unwrap_or(word)).into_owned()
+    };
+    Refusal {
+        rule,
+        method: word(32),
+        target: word(1024),
+    }
+}

@@ -1,0 +1,140 @@
+//! What the edge and the proxy tell each other about one connection of a client.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::strict::Rule;
+
+/// One connection. The edge reads ahead of the proxy, and alone knows what was refused; the proxy alone knows whether
+/// a request is under way and whether a tunnel was agreed on.
+#[derive(Debug, Default)]
+pub struct ClientConnection {
+    refusal: OnceLock<Refusal>,
+    is_busy: AtomicBool,
+    verdict: AtomicU8,
+    reader: Mutex<Option<Waker>>,
+}
+
+/// A message that is not passed on. It is its connection's last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The rule that it breaks.
+    pub rule: Rule,
+    /// As sent, as far as it is text; for the log.
+    pub method: String,
+    /// As sent, as far as it is text; for the log.
+    pub target: String,
+}
+
+/// What became of a request for a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// What follows is the tunnel's.
+    Tunnel,
+    /// What follows is the next request.
+    Http,
+}
+
+const NONE: u8 = 0;
+const TUNNEL: u8 = 1;
+const HTTP: u8 = 2;
+
+impl ClientConnection {
+    /// The connection that a digest's user data stands for.
+    pub fn of(user_data: &(dyn Any + Send + Sync)) -> Option<&Self> {
+        user_data
+            .downcast_ref::<std::sync::Arc<Self>>()
+            .map(|connection| &**connection)
+    }
+
+    /// Notes the refusal. The first one counts.
+    pub fn refuse(&self, refusal: Refusal) {
+        // There is no second: nothing is read after the first.
+        let _first = self.refusal.set(refusal);
+    }
+
+    /// The refusal, if there is one.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.get()
+    }
+
+    /// A request begins.
+    pub fn begin(&self) {
+        self.is_busy.store(true, Ordering::Relaxed);
+    }
+
+    /// The request is over. One that asked for a tunnel and got none is followed by the next request.
+    pub fn end(&self) {
+        self.is_busy.store(false, Ordering::Relaxed);
+        if self.verdict.load(Ordering::Acquire) == NONE {
+            self.decide(Verdict::Http);
+        }
+    }
+
+    /// Whether a request is under way.
+    pub fn is_busy(&self) -> bool {
+        self.is_busy.load(Ordering::Relaxed)
+    }
+
+    /// The request for a tunnel was answered.
+    pub fn decide(&self, verdict: Verdict) {
+        let verdict = match verdict {
+            Verdict::Tunnel => TUNNEL,
+            Verdict::Http => HTTP,
+        };
+        self.verdict.store(verdict, Ordering::Release);
+        let reader = self
+            .reader
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// A request for a tunnel was read: its verdict is open.
+    pub fn ask(&self) {
+        self.verdict.store(NONE, Ordering::Release);
+    }
+
+    /// The verdict on the last request for a tunnel.
+    pub fn poll_verdict(&self, context: &mut Context<'_>) -> Poll<Verdict> {
+        let read = || match self.verdict.load(Ordering::Acquire) {
+            TUNNEL => Poll::Ready(Verdict::Tunnel),
+            HTTP => Poll::Ready(Verdict::Http),
+            _ => Poll::Pending,
+        };
+        if read().is_pending() {
+            let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            *reader = Some(context.waker().clone());
+        }
+        // Again: it may have come in between.
+        read()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_request_decides_what_nobody_decided() {
+        let connection = ClientConnection::default();
+        let mut context = Context::from_waker(Waker::noop());
+        connection.ask();
+        assert_eq!(connection.poll_verdict(&mut context), Poll::Pending);
+        connection.end();
+        assert_eq!(
+            connection.poll_verdict(&mut context),
+            Poll::Ready(Verdict::Http)
+        );
+        connection.ask();
+        connection.decide(Verdict::Tunnel);
+        connection.end();
+        assert_eq!(
+            connection.poll_verdict(&mut context),
+            Poll::Ready(Verdict::Tunnel)
+        );
+    }
+}

@@ -1,0 +1,235 @@
+use super::field::Field;
+use super::request_line::RequestLine;
+use super::{Framing, Rule};
+
+/// How long a head may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes, from the method to the empty line.
+    pub size: usize,
+    /// Fields.
+    pub count: usize,
+}
+
+/// What a head says about what follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Its length with the empty line, in bytes.
+    pub length: usize,
+    /// How the body ends.
+    pub framing: Framing,
+    /// Whether it asks for a WebSocket: what follows is no HTTP if the server agrees.
+    pub asks_for_tunnel: bool,
+}
+
+/// Reads a head as it comes: each line once, when it is whole.
+#[derive(Debug, Default)]
+pub struct HeadReader {
+    /// Where the line begins that is not whole yet.
+    line: usize,
+    /// No line end before here.
+    looked: usize,
+    count: usize,
+    seen: Option<Seen>,
+}
+
+/// What the lines so far said.
+#[derive(Debug, Default)]
+struct Seen {
+    is_current: bool,
+    /// In lower case: the authority of the target.
+    authority: Option<Vec<u8>>,
+    host: Option<()>,
+    length: Option<u64>,
+    is_chunked: bool,
+    has_websocket: bool,
+    has_upgrade: bool,
+}
+
+impl HeadReader {
+    /// Reads on in `bytes`, which begin with the head and have grown since the last call. None: the head is not whole
+    /// yet.
+    ///
+    /// # Errors
+    /// The first rule that a line breaks, as soon as the line is whole.
+    pub fn read(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<Head>, Rule> {
+        while let Some(line) = self.next_line(bytes)? {
+            if self.line > limits.size {
+                return Err(Rule::HeaderSize);
+            }
+            match &mut self.seen {
+                // An empty line before the request: RFC 9112 section 2.2.
+                None if line.is_empty() => {}
+                None => self.seen = Some(Seen::of_request_line(line)?),
+                Some(seen) if line.is_empty() => return seen.head(self.line).map(Some),
+                Some(seen) => {
+                    self.count += 1;
+                    if self.count > limits.count {
+                        return Err(Rule::HeaderCount);
+                    }
+                    seen.field(Field::parse(line)?)?;
+                }
+            }
+        }
+        if bytes.len() > limits.size {
+            return Err(Rule::HeaderSize);
+        }
+        Ok(None)
+    }
+
+    /// Whether nothing of a request has come.
+    pub fn is_fresh(&self) -> bool {
+        self.looked == 0
+    }
+
+    fn next_line<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, Rule> {
+        let rest = bytes.get(self.looked..).unwrap_or_default();
+        let Some(found) = rest.iter().position(|&byte| byte == b'\n') else {
+            self.looked = bytes.len();
+            return Ok(None);
+        };
+        let end = self.looked + found;
+        let line = bytes.get(self.line..end).unwrap_or_default();
+        let Some((b'\r', line)) = line.split_last() else {
+            return Err(Rule::BareLineFeed);
+        };
+        (self.line, self.looked) = (end + 1, end + 1);
+        Ok(Some(line))
+    }
+}
+
+impl Seen {
+    fn of_request_line(line: &[u8]) -> Result<Self, Rule> {
+        let line = RequestLine::parse(line)?;
+        Ok(Self {
+            is_current: line.is_current,
+            authority: line.authority.map(<[u8]>::to_ascii_lowercase),
+            ..Self::default()
+        })
+    }
+
+    fn field(&mut self, field: Field<'_>) -> Result<(), Rule> {
+        match field.name.len() {
+            4 if field.is("host") => self.host(field.value),
+            6 if field.is("expect") && !field.value.eq_ignore_ascii_case(b"100-continue") => {
+                Err(Rule::Expectation)
+            }
+            7 if field.is("upgrade") => {
+                self.has_websocket |= field.lists("websocket");
+                Ok(())
+            }
+            10 if field.is("connection") => {
+                self.has_upgrade |= field.lists("upgrade");
+                Ok(())
+            }
+            14 if field.is("content-length") => {
+                let length = plain_number(field.value).ok_or(Rule::LengthForm)?;
+                self.length
+                    .replace(length)
+                    .map_or(Ok(()), |_| Err(Rule::LengthRepeated))
+            }
+            17 if field.is("transfer-encoding") => self.coding(field.value),
+            _ => Ok(()),
+        }
+    }
+
+    fn host(&mut self, value: &[u8]) -> Result<(), Rule> {
+        if self.host.replace(()).is_some() {
+            return Err(Rule::HostRepeated);
+        }
+        if !is_host(value) {
+            return Err(Rule::HostForm);
+        }
+        match &self.authority {
+            Some(authority) if !authority.eq_ignore_ascii_case(value) => Err(Rule::TargetHost),
+            _ => Ok(()),
+        }
+    }
+
+    fn coding(&mut self, value: &[u8]) -> Result<(), Rule> {
+        if !self.is_current {
+            return Err(Rule::CodingInOld);
+        }
+        if std::mem::replace(&mut self.is_chunked, true) {
+            return Err(Rule::CodingRepeated);
+        }
+        if value.eq_ignore_ascii_case(b"chunked") {
+            Ok(())
+        } else {
+            Err(Rule::CodingUnknown)
+        }
+    }
+
+    fn head(&self, length: usize) -> Result<Head, Rule> {
+        if self.is_current && self.host.is_none() {
+            return Err(Rule::HostMissing);
+        }
+        let framing = match (self.length, self.is_chunked) {
+            (Some(_), true) => return Err(Rule::LengthAndCoding),
+            (Some(0) | None, false) => Framing::Empty,
+            (Some(length), false) => Framing::Length(length),
+            (None, true) => Framing::Chunked,
+        };
+        let asks_for_tunnel =
+            self.is_current && self.has_websocket && self.has_upgrade && framing == Framing::Empty;
+        Ok(Head {
+            length,
+            framing,
+            asks_for_tunnel,
+        })
+    }
+}
+
+/// 18 digits fit into 63 bits, with which some servers count.
+fn plain_number(value: &[u8]) -> Option<u64> {
+    let is_plain = (1..=18).contains(&value.len())
+        && value.iter().all(u8::is_ascii_digit)
+        && (value.len() == 1 || value.first() != Some(&b'0'));
+    if !is_plain {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// A host (RFC 3986 section 3.2.2) and a port: nothing that could be taken for a path, a list or a user.
+fn is_host(value: &[u8]) -> bool {
+    let (host, port) = match value.iter().rposition(|&byte| byte == b':') {
+        Some(colon) if !value.ends_with(b"]") => {
+            let (host, port) = value.split_at(colon);
+            (host, port.get(1..).unwrap_or_default())
+        }
+        _ => (value, &[][..]),
+    };
+    let is_port = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    let is_name = match host {
+        [b'[', inner @ .., b']'] => {
+            !inner.is_empty()
+                && inner
+                    .iter()
+                    .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+        }
+        _ => !host.is_empty() && host.iter().all(|&byte| is_name_byte(byte)),
+    };
+    is_port && is_name
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'%'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b';'
+                | b'='
+        )
+}

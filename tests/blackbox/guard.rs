@@ -1,0 +1,410 @@
+//! What the strict guard refuses, and that it is in nobody's way otherwise.
+
+use std::time::Duration;
+
+use crate::support::{Edge, Origin, Reply, until};
+
+const SOON: Duration = Duration::from_secs(5);
+
+const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\n";
+
+/// Request lines and fields, each with the reason of its refusal: from public reports of smuggling, and their relatives.
+const BAD_FRAMING: [&str; 15] = [
+    "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+    "Transfer-Encoding: xchunked\r\n",
+    "Transfer-Encoding: chunked, identity\r\n",
+    "Transfer-Encoding: identity\r\n",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+    "Transfer-Encoding:\r\n",
+    "Content-Length: +5\r\n",
+    "Content-Length: -0\r\n",
+    "Content-Length: 0x5\r\n",
+    "Content-Length:\r\n",
+    "Content-Length: 18446744073709551617\r\n",
+    "Content-Length: 5, 6\r\n",
+    "Content-Length: 5\r\nContent-Length: 6\r\n",
+    "Content-Length: 5 5\r\n",
+];
+
+const BAD_CHUNKS: [&str; 8] = [
+    "0x5\r\nhello\r\n0\r\n\r\n",
+    "+5\r\nhello\r\n0\r\n\r\n",
+    "5 \r\nhello\r\n0\r\n\r\n",
+    "5_\r\nhello\r\n0\r\n\r\n",
+    "fffffffffffffffff\r\nhello",
+    "5\r\nhello0\r\n\r\n",
+    "5;\0x\r\nhello\r\n0\r\n\r\n",
+    "-1\r\n\r\n",
+];
+
+const BAD_FIELDS: [&str; 14] = [
+    "Transfer-Encoding : chunked\r\n",
+    "Transfer-Encoding:\u{b}chunked\r\n",
+    "Transfer-Encoding:\0chunked\r\n",
+    " Transfer-Encoding: chunked\r\n",
+    "X: a\r\n Transfer-Encoding: chunked\r\n",
+    "Content_Length: 5\r\n",
+    "Transfer_Encoding: chunked\r\n",
+    "X_Real_IP: 6.6.6.6\r\n",
+    "X.Forwarded.For: 6.6.6.6\r\n",
+    "X: a\0b\r\n",
+    "X: a\u{1b}b\r\n",
+    "X\0: a\r\n",
+    "no colon\r\n",
+    ": empty\r\n",
+];
+
+const BAD_HOSTS: [&str; 7] = [
+    "",
+    "Host:\r\n",
+    "Host: a\r\nHost: a\r\n",
+    "Host: a, b\r\n",
+    "Host: u@a\r\n",
+    "Host: a/b\r\n",
+    "Host: a:x\r\n",
+];
+
+const BAD_TARGETS: [&str; 15] = [
+    "http://u:p@a/",
+    "/a#b",
+    "/a\\b",
+    "/\u{e4}",
+    "a",
+    "*",
+    "ftp://a/",
+    "/..",
+    "/a/../../b",
+    "/%2e%2e/b",
+    "/a/..;/b",
+    "/%00",
+    "/%zz",
+    "/%c0%ae/",
+    "/a%5cb",
+];
+
+const BAD_LINES: [&str; 7] = [
+    "GET  / HTTP/1.1",
+    "GET /a b HTTP/1.1",
+    "GET\t/ HTTP/1.1",
+    "GET / HTTP/2.0",
+    "GET / HTTP/1.1 x",
+    "G(T / HTTP/1.1",
+    "GET /",
+];
+
+/// Whole messages, each with the first line of its answer.
+const BAD_MESSAGES: [(&str, &str); 10] = [
+    ("GET / HTTP/1.1\nHost: a\n\n", "400 bad_request_line_end"),
+    (
+        "GET / HTTP/1.1\r\nHost: a\n\r\n",
+        "400 bad_request_line_end",
+    ),
+    (
+        "GET / HTTP/1.1\r\nHost: a\r\nX: b\rc\r\n\r\n",
+        "400 bad_request_line_end",
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n",
+        "400 bad_request_line_end",
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;\nhello\r\n0\r\n\r\n",
+        "400 bad_request_line_end",
+    ),
+    (
+        "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "400 bad_request_framing",
+    ),
+    (
+        "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "400 bad_request_host",
+    ),
+    (
+        "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "405 method_not_allowed",
+    ),
+    (
+        "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "405 method_not_allowed",
+    ),
+    (
+        "POST / HTTP/1.1\r\nHost: a\r\nExpect: y 100-continue\r\n\r\n",
+        "417 expectation_failed",
+    ),
+];
+
+fn hostile() -> Vec<(String, &'static str)> {
+    let chunked = |body: &str| format!("{POST}Transfer-Encoding: chunked\r\n\r\n{body}");
+    let extension = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(65_536));
+    let large = |size: usize| format!("{POST}X: {}\r\n\r\n", "y".repeat(size));
+    let mut all: Vec<_> = BAD_MESSAGES
+        .iter()
+        .map(|(text, answer)| ((*text).to_owned(), *answer))
+        .collect();
+    all.extend(BAD_FRAMING.map(|fields| {
+        (
+            format!("{POST}{fields}\r\n0\r\n\r\nX"),
+            "400 bad_request_framing",
+        )
+    }));
+    all.extend(BAD_CHUNKS.map(|body| (chunked(body), "400 bad_request_framing")));
+    all.push((chunked(&extension), "400 bad_request_framing"));
+    all.extend(BAD_FIELDS.map(|fields| (format!("{POST}{fields}\r\n"), "400 bad_request_header")));
+    all.extend(BAD_HOSTS.map(|host| {
+        (
+            format!("GET / HTTP/1.1\r\n{host}\r\n"),
+            "400 bad_request_host",
+        )
+    }));
+    all.extend(BAD_TARGETS.map(|target| {
+        (
+            format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            "400 bad_request_uri",
+        )
+    }));
+    all.extend(
+        BAD_LINES.map(|line| (format!("{line}\r\nHost: a\r\n\r\n"), "400 bad_request_line")),
+    );
+    let many = format!("{POST}{}\r\n", "X: y\r\n".repeat(100));
+    all.extend(
+        [many, large(32 << 10), large(900 << 10)].map(|text| (text, "431 header_too_large")),
+    );
+    all
+}
+
+#[test]
+fn no_byte_of_a_hostile_message_reaches_a_server() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    let messages = hostile();
+    assert!(messages.len() > 75, "{} messages", messages.len());
+    for (message, answer) in &messages {
+        let shown = &message[..message.len().min(200)];
+        let mut client = edge.client();
+        // The rest may be refused while it is still being sent.
+        let _ = client.try_send(message.as_bytes());
+        let refused = client.response();
+        assert_eq!(refused.text().lines().next(), Some(*answer), "{shown:?}");
+        assert_eq!(
+            Some(refused.status.to_string().as_str()),
+            answer.split(' ').next()
+        );
+        assert!(client.is_closed(SOON), "still open: {shown:?}");
+        assert_eq!(origin.connections(), 0, "{shown:?}");
+    }
+    assert_eq!(edge.client().get("/after", &[]).status, 200);
+    assert_eq!(origin.count(), 1);
+    println!("{} messages refused", messages.len());
+}
+
+#[test]
+fn a_hostile_head_is_refused_however_slowly_it_comes() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    for (message, answer) in hostile().iter().filter(|(message, _)| message.len() < 100) {
+        let mut client = edge.client();
+        for byte in message.as_bytes() {
+            if client.try_send(&[*byte]).is_err() {
+                break;
+            }
+        }
+        assert_eq!(
+            client.response().text().lines().next(),
+            Some(*answer),
+            "{message:?}"
+        );
+    }
+    // A chunk that breaks a rule after its head has gone: the head may arrive, no request does.
+    assert!(origin.requests().iter().all(|seen| !seen.whole));
+}
+
+#[test]
+fn a_refusal_is_answered_behind_the_requests_before_it() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    let mut client = edge.client();
+    let get = "GET /one HTTP/1.1\r\nHost: a\r\n\r\n";
+    let post =
+        "POST /two HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n";
+    client.send(format!(
+        "{get}{post}GET /three HTTP/1.1\nHost: a\r\n\r\n{get}"
+    ));
+    let answers: Vec<_> = (0..3).map(|_| client.response().status).collect();
+    assert_eq!(answers, [200, 200, 400]);
+    assert!(client.is_closed(SOON));
+    let paths: Vec<_> = origin
+        .requests()
+        .into_iter()
+        .map(|seen| (seen.path, seen.whole))
+        .collect();
+    assert_eq!(paths, [("/one".into(), true), ("/two".into(), true)]);
+    let record = edge.record("/three");
+    assert_eq!(
+        (&record["status"], &record["reason"], &record["method"]),
+        (&400.into(), &"bad_request_line_end".into(), &"GET".into())
+    );
+}
+
+#[test]
+fn a_body_that_breaks_a_rule_midway_is_refused_and_its_server_connection_not_used_again() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    for _ in 0..5 {
+        let mut client = edge.client();
+        client.send(format!(
+            "{POST}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+        ));
+        until("the head is under way to the server", || {
+            let status = edge.control().get("/v1/status").json;
+            let server = &status["upstreams"][0]["servers"][0]["status"];
+            (server["in_flight"] == 1).then_some(())
+        });
+        client.send("nonsense\r\n");
+        assert_eq!(
+            client.response().text().lines().next(),
+            Some("400 bad_request_framing")
+        );
+        assert_eq!(edge.client().get("/after", &[]).text(), origin.name());
+    }
+    assert!(
+        origin
+            .requests()
+            .iter()
+            .all(|seen| seen.whole == (seen.path == "/after"))
+    );
+}
+
+fn edge_with(origin: &Origin, limits: &str) -> Edge {
+    let edge = Edge::builder().upstream("web", [origin]).route("*", "web");
+    edge.listener(&format!("limits: {{ {limits} }}")).start()
+}
+
+#[test]
+fn a_head_has_one_deadline_however_often_a_byte_comes() {
+    let origin = Origin::start();
+    let edge = edge_with(&origin, "header_timeout: 500ms");
+    let mut client = edge.client();
+    client.send("GET /slow HTTP/1.1\r\nHost: a\r\nX: ");
+    // A hundred bytes over 5 s: the connection must be over long before.
+    let drip = (0..100).take_while(|_| {
+        client.try_send(b"x").is_ok() && !client.has_answer(Duration::from_millis(50))
+    });
+    assert!(drip.count() < 60);
+    assert_eq!(client.response().status, 408);
+    assert!(client.is_closed(SOON));
+    assert_eq!(edge.record("/slow")["reason"], "request_timeout");
+    assert_eq!(origin.connections(), 0);
+}
+
+#[test]
+fn a_connection_without_a_request_is_closed_in_silence_and_a_slow_answer_is_waited_for() {
+    let origin = Origin::start();
+    let edge = edge_with(
+        &origin,
+        "keepalive_timeout: 300ms, header_timeout: 200ms, body_timeout: 200ms",
+    );
+    assert!(edge.client().is_closed(SOON));
+    origin.delay(Duration::from_millis(900));
+    let mut client = edge.client();
+    assert_eq!(client.get("/", &[]).status, 200);
+    assert!(client.is_closed(SOON));
+}
+
+#[test]
+fn a_body_longer_than_body_size_is_413() {
+    let origin = Origin::start();
+    let edge = edge_with(&origin, "body_size: 1KiB");
+    let fits = "x".repeat(1024);
+    assert_eq!(
+        edge.client()
+            .request("POST", "/", &[], fits.as_bytes())
+            .status,
+        200
+    );
+    origin.forget();
+    for message in [
+        format!("{POST}Content-Length: 1025\r\n\r\n"),
+        format!("{POST}Transfer-Encoding: chunked\r\n\r\n401\r\n"),
+    ] {
+        let mut client = edge.client();
+        client.send(&message);
+        assert_eq!(
+            client.response().text().lines().next(),
+            Some("413 body_too_large")
+        );
+        assert!(client.is_closed(SOON));
+    }
+    assert_eq!(origin.count(), 0);
+    let mut client = edge.client();
+    client.send(format!(
+        "{POST}Transfer-Encoding: chunked\r\n\r\n400\r\n{fits}\r\n1\r\nx\r\n0\r\n\r\n"
+    ));
+    assert_eq!(client.response().status, 413);
+    assert!(origin.requests().iter().all(|seen| !seen.whole));
+}
+
+#[test]
+fn a_request_behind_one_for_a_tunnel_is_a_request_if_the_server_declines() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    let upgrade =
+        "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let mut client = edge.client();
+    client.send(format!(
+        "{upgrade}GET /next HTTP/1.1\r\nHost: a\r\n\r\n{upgrade}\0\0\0\r\n\r\n"
+    ));
+    let statuses: Vec<_> = (0..4).map(|_| client.response().status).collect();
+    assert_eq!(statuses, [200, 200, 200, 400]);
+    let paths: Vec<_> = origin
+        .requests()
+        .into_iter()
+        .map(|seen| seen.path)
+        .collect();
+    assert_eq!(paths, ["/chat", "/next", "/chat"]);
+}
+
+#[test]
+fn the_path_that_is_routed_by_is_the_path_that_the_server_gets() {
+    let (web, admin) = (Origin::start(), Origin::start());
+    let edge = Edge::builder()
+        .upstream("web", [&web])
+        .upstream("admin", [&admin])
+        .with("routes: [{ paths: [/admin], to: admin }, { to: web }]")
+        .start();
+    for (sent, normal) in [
+        ("/a/../admin", "/admin"),
+        ("//admin", "/admin"),
+        ("/a/%2e%2e/admin/x?..//", "/admin/x?..//"),
+        ("/./admin", "/admin"),
+        ("http://a/a/../admin", "/admin"),
+    ] {
+        let mut client = edge.client();
+        client.send(format!("GET {sent} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(client.response().text(), admin.name(), "{sent}");
+        assert_eq!(admin.requests().pop().unwrap().path, normal, "{sent}");
+    }
+    assert_eq!(edge.client().get("/a%2f../admin", &[]).text(), web.name());
+    assert_eq!(web.requests().pop().unwrap().path, "/a%2f../admin");
+}
+
+#[test]
+fn a_large_body_passes_whole_in_either_framing() {
+    let origin = Origin::start();
+    origin.by(|seen| Reply::text(&seen.body.len().to_string()));
+    let edge = Edge::to([&origin]);
+    let body: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
+    let mut client = edge.client();
+    for _ in 0..3 {
+        assert_eq!(client.request("PUT", "/", &[], &body).text(), "3000000");
+        let mut chunked = format!("{POST}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
+        for (n, chunk) in body.chunks(70_001).enumerate() {
+            chunked.extend(format!("{:x};n={n}\r\n", chunk.len()).bytes());
+            chunked.extend(chunk);
+            chunked.extend(b"\r\n");
+        }
+        client.send([&chunked[..], b"0\r\nTrailer: x\r\n\r\n"].concat());
+        assert_eq!(client.response().text(), "3000000");
+        assert_eq!(origin.requests().pop().unwrap().body, body);
+    }
+}
