@@ -1,4 +1,6 @@
-use super::field::{Field, is_value_byte};
+use memchr::memchr;
+
+use super::field::{Field, all, is_value_byte};
 use super::{Framing, Rule};
 
 /// Follows a request's body to its end, without keeping any of it.
@@ -126,7 +128,7 @@ impl Body {
                     Line::Size => LONGEST_EXTENSION,
                     Line::Trailer => self.trailers,
                 };
-                let end = bytes.iter().position(|&byte| byte == b'\n');
+                let end = memchr(b'\n', bytes);
                 let (part, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
                 if text.len() + part.len() > longest + 1 {
                     return Err(if *kind == Line::Size {
@@ -195,7 +197,7 @@ fn chunk_size(line: &[u8]) -> Result<u64, Rule> {
     }
     match extension.trim_ascii_start().first() {
         None if extension.is_empty() => {}
-        Some(b';') if extension.iter().all(|&byte| is_value_byte(byte)) => {}
+        Some(b';') if all(extension, is_value_byte) => {}
         Some(b';') => return Err(Rule::ChunkExtension),
         _ => return Err(Rule::ChunkSize),
     }

@@ -1,3 +1,5 @@
+use memchr::memchr;
+
 use super::field::Field;
 use super::request_line::RequestLine;
 use super::{Framing, Rule};
@@ -84,7 +86,7 @@ impl HeadReader {
 
     fn next_line<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, Rule> {
         let rest = bytes.get(self.looked..).unwrap_or_default();
-        let Some(found) = rest.iter().position(|&byte| byte == b'\n') else {
+        let Some(found) = memchr(b'\n', rest) else {
             self.looked = bytes.len();
             return Ok(None);
         };

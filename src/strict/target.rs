@@ -1,10 +1,11 @@
 use std::borrow::Cow;
 
 use super::Rule;
+use super::field::all;
 
 /// Whether a target consists of what it may consist of.
 pub fn is_target(target: &[u8]) -> bool {
-    target.iter().all(|&byte| is_target_byte(byte))
+    all(target, is_target_byte)
 }
 
 /// Checks a target's form and bytes; the authority of one in absolute-form.
@@ -41,7 +42,7 @@ fn absolute(target: &[u8]) -> Result<&[u8], Rule> {
 
 /// Visible ASCII but `#` (a fragment is never sent, RFC 9112 section 3.2) and `\` (some servers read it as `/`).
 fn is_target_byte(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\')
+    (byte > b' ') & (byte < 0x7f) & (byte != b'#') & (byte != b'\\')
 }
 
 /// The one form of a path and its query by which a request is routed and forwarded: dot segments are resolved
