@@ -19,6 +19,7 @@ use crate::ports::telemetry::Metrics;
 use guard::Guard;
 pub use guard::GuardLimits;
 use preface::Protocol;
+pub use prior_knowledge::Http2Limits;
 use prior_knowledge::PriorKnowledge;
 
 /// The application behind all listeners of the data plane: hands each connection to the proxy of
@@ -41,6 +42,8 @@ pub struct Entrance<A> {
     pub silence: Duration,
     /// What a client of HTTP/1 may take.
     pub limits: Arc<GuardLimits>,
+    /// What a client of HTTP/2 may take.
+    pub http2_limits: Http2Limits,
     /// The proxy.
     pub proxy: Arc<A>,
 }
@@ -153,9 +156,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
                 entrance.proxy.process_new(Box::new(guard), shutdown).await
             }
             Protocol::Http2 => {
-                Arc::new(PriorKnowledge::new(entrance.proxy.clone()))
-                    .process_new(stream, shutdown)
-                    .await
+                Arc::new(PriorKnowledge::new(
+                    entrance.proxy.clone(),
+                    entrance.http2_limits,
+                ))
+                .process_new(stream, shutdown)
+                .await
             }
         }
     }

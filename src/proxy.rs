@@ -145,7 +145,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-        let refused = strictness::refused(session, ctx);
+        let refused = strictness::refused(session, ctx, &self.settings.limits);
         if refused.is_none()
             && let Some(legacy) = &self.legacy
             && let Some(found) = legacy.find(session)
@@ -168,7 +168,8 @@ impl ProxyHttp for Proxy {
         _session: &mut Session,
         ctx: &mut RequestCtx,
     ) -> Result<Box<HttpPeer>> {
-        let tunnel = ctx.tunnel_connector();
+        let idle = self.settings.limits.websocket_idle;
+        let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
         match ctx.next_attempt() {
             Some((upstream, server)) => upstream_connection::to(server, upstream, tunnel),
             // Every retry picks its server when it is decided: an attempt without one does not come here.
@@ -191,11 +192,14 @@ impl ProxyHttp for Proxy {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
-        _body: &mut Option<Bytes>,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
         is_end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
+        if session.is_http2() {
+            strictness::body_fits(ctx, body.as_ref(), self.settings.limits.body_size)?;
+        }
         if is_end {
             ctx.request_ended();
         }
@@ -218,7 +222,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            return tunnel(session, ctx);
+            return tunnel(session, ctx, self.settings.limits.websocket_idle);
         }
         if response.status.is_informational() {
             return Ok(());
@@ -283,8 +287,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestCtx,
     ) -> FailToProxy {
         // A body that breaks a rule ends here: what its head said is in the log already.
-        let rule =
-            strictness::connection(session).and_then(|connection| Some(connection.refusal()?.rule));
+        let rule = strictness::rule(session, ctx);
         let of_rule = rule.map(Reason::from);
         let reason = of_rule
             .or(ctx.reason)
@@ -332,7 +335,7 @@ impl ProxyHttp for Proxy {
 }
 
 /// The server switches protocols: that is for a WebSocket that was asked for, and nothing else.
-fn tunnel(session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+fn tunnel(session: &mut Session, ctx: &mut RequestCtx, idle: Option<Duration>) -> Result<()> {
     if !ctx.asks_for_tunnel {
         let error = Error::explain(ErrorType::InvalidHTTPHeader, "101 that nobody asked for");
         return Err(error.into_up());
@@ -341,10 +344,7 @@ fn tunnel(session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
     if let Some(connection) = strictness::connection(session) {
         connection.decide(Verdict::Tunnel);
     }
-    session.set_read_timeout(Some(TUNNEL_IDLE));
-    session.set_write_timeout(Some(TUNNEL_IDLE));
+    session.set_read_timeout(idle);
+    session.set_write_timeout(idle);
     Ok(())
 }
-
-/// How long an upgraded connection may be silent.
-const TUNNEL_IDLE: Duration = Duration::from_secs(3600);

@@ -21,7 +21,7 @@ use crate::config::{LimitSettings, ListenAddress, ListenerSettings};
 use crate::control::Control;
 use crate::controller::Controller;
 use crate::domain;
-use crate::edge::{Edge, Entrance, GuardLimits, Place};
+use crate::edge::{Edge, Entrance, GuardLimits, Http2Limits, Place};
 use crate::health::{HealthChecker, HealthSettings, Observer, ProbeEnd};
 use crate::ports::telemetry::{Metrics, ProbeResult};
 use crate::proxy::{ClientLimits, LegacyMount, Proxy, ProxySettings};
@@ -79,7 +79,9 @@ fn edge(
             listener: listener.address.to_string(),
             limits: ClientLimits {
                 body_timeout: listener.limits.body_timeout,
-                keepalive_timeout: listener.limits.keepalive_timeout.unwrap_or(FOR_EVER),
+                websocket_idle: listener.limits.websocket_idle,
+                header_count: listener.limits.header_count,
+                body_size: listener.limits.body_size,
             },
             is_stopping: parts.is_stopping.clone(),
         };
@@ -103,6 +105,11 @@ fn edge(
             http2: listener.h2,
             silence: listener.limits.keepalive_timeout.unwrap_or(FOR_EVER),
             limits: Arc::new(guard_limits(&listener.limits)),
+            http2_limits: Http2Limits {
+                streams: listener.limits.h2_streams,
+                idle: listener.limits.h2_idle,
+                header_size: u32::try_from(listener.limits.header_size).unwrap_or(u32::MAX),
+            },
             proxy: Arc::new(proxy),
         }
     };

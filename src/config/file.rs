@@ -194,6 +194,9 @@ struct LimitsFile {
     header_count: Option<u32>,
     body_size: Option<ByteSize>,
     min_rate: Option<u32>,
+    h2_streams: Option<u32>,
+    h2_idle: Option<Span>,
+    websocket_idle: Option<Span>,
     body_timeout: Option<Span>,
     keepalive_timeout: Option<Span>,
     keepalive_requests: Option<u32>,
@@ -258,6 +261,15 @@ impl LimitsFile {
             header_count: size(Some(ByteSize(count)), 0),
             body_size: self.body_size.map(|size| size.0).filter(|&size| size > 0),
             min_rate: (rate > 0).then_some(rate),
+            h2_streams: self.h2_streams.filter(|&streams| streams > 0).unwrap_or(
+                if self.h2_streams.is_some() {
+                    u32::MAX
+                } else {
+                    128
+                },
+            ),
+            h2_idle: limit(self.h2_idle, 180),
+            websocket_idle: limit(self.websocket_idle, 3600),
             body_timeout: limit(self.body_timeout, 30),
             keepalive_timeout: limit(self.keepalive_timeout, 65),
             keepalive_requests: (requests > 0).then_some(requests),

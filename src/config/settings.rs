@@ -66,6 +66,12 @@ pub struct LimitSettings {
     pub keepalive_timeout: Option<Duration>,
     /// Requests on one connection.
     pub keepalive_requests: Option<u32>,
+    /// Requests at a time on one connection with HTTP/2.
+    pub h2_streams: u32,
+    /// How long a connection with HTTP/2 may be without a request.
+    pub h2_idle: Option<Duration>,
+    /// How long an upgraded connection may be silent.
+    pub websocket_idle: Option<Duration>,
 }
 
 /// Where operators connect.

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
@@ -6,23 +7,36 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
 
+/// What one client of HTTP/2 may take, besides what Pingora bounds by itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Http2Limits {
+    /// Requests at a time.
+    pub streams: u32,
+    /// How long a connection may be without a request.
+    pub idle: Option<Duration>,
+    /// The size of a head, as RFC 9113 section 6.5.2 counts it.
+    pub header_size: u32,
+}
+
 /// A proxy seen as one that speaks HTTP/2 without TLS: the same proxy and pool, other options.
 pub(super) struct PriorKnowledge<A> {
     proxy: Arc<A>,
     options: HttpServerOptions,
+    limits: Http2Limits,
 }
 
 impl<A> PriorKnowledge<A> {
-    pub(super) fn new(proxy: Arc<A>) -> Self {
+    pub(super) fn new(proxy: Arc<A>, limits: Http2Limits) -> Self {
         let mut options = HttpServerOptions::default();
         options.h2c = true;
-        options.h2_idle_timeout = Some(IDLE);
-        Self { proxy, options }
+        options.h2_idle_timeout = limits.idle;
+        Self {
+            proxy,
+            options,
+            limits,
+        }
     }
 }
-
-/// `limits.h2_idle`'s default.
-const IDLE: std::time::Duration = std::time::Duration::from_secs(180);
 
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for PriorKnowledge<A> {
@@ -37,7 +51,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for PriorKnowledge<
     /// Starts from Pingora's bounded defaults; the windows of 64 KiB would throttle uploads.
     fn h2_options(&self) -> Option<H2Options> {
         let mut options = default_h2_options();
-        options.max_concurrent_streams(128);
+        options.max_concurrent_streams(self.limits.streams);
+        options.max_header_list_size(self.limits.header_size);
         options.initial_window_size(1 << 20);
         options.initial_connection_window_size(4 << 20);
         Some(options)

@@ -27,6 +27,8 @@ pub struct RequestCtx {
     pub(super) reason: Option<Reason>,
     /// What the edge refused in this request's place.
     pub(super) refusal: Option<Refusal>,
+    /// Bytes of the body, where its length has a limit that is kept here.
+    pub(super) received: u64,
     pub(super) attempts: Vec<Attempt>,
     /// Retries because a kept connection turned out to be closed; these are no attempts at a server.
     pub(super) stale: u8,
@@ -63,6 +65,7 @@ impl RequestCtx {
             legacy: None,
             reason: None,
             refusal: None,
+            received: 0,
             attempts: Vec::with_capacity(1),
             stale: 0,
             tried: Vec::new(),
@@ -139,6 +142,7 @@ impl RequestCtx {
     pub(super) fn connected(&mut self, connection: RawFd) {
         let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connection());
         self.connection = Some(of_tunnel.unwrap_or(connection));
+        self.received = 0;
         self.silence = None;
     }
 

@@ -48,10 +48,7 @@ pub(super) async fn respond(
     let body = Bytes::from(text);
     let mut head = ResponseHeader::build(status, Some(5))?;
     if status == 405 {
-        head.insert_header(
-            http::header::ALLOW,
-            "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-        )?;
+        head.insert_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
     }
     head.insert_header(http::header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
     head.insert_header(http::header::CONTENT_LENGTH, body.len())?;

@@ -26,7 +26,11 @@ impl Proxy {
             .map(|attempt| line_of(attempt, now))
             .collect();
         let head = session.req_header();
-        let refusal = ctx.refusal.as_ref();
+        // One that came behind the head has nothing else to say of it.
+        let refusal = ctx
+            .refusal
+            .as_ref()
+            .filter(|refusal| !refusal.method.is_empty());
         let header = |name: HeaderName| head.headers.get(name).map(HeaderValue::as_bytes);
         self.access_log.log(&access_log::Record {
             unix_ms: clock::unix_ms(),

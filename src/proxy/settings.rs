@@ -21,33 +21,33 @@ pub struct ProxySettings {
     pub is_stopping: Arc<AtomicBool>,
 }
 
-/// What a client may take.
+/// What a client may take. What HTTP/1 needs besides is the edge's business, which reads it before us.
 #[derive(Debug, Clone)]
 pub struct ClientLimits {
-    /// Between two reads of a request's body, and for a write to make progress.
+    /// Between two reads of a body, and for a write to make progress; with HTTP/2 here.
     pub body_timeout: Option<Duration>,
-    /// How long an unused connection is kept.
-    pub keepalive_timeout: Duration,
+    /// How long an upgraded connection may be silent.
+    pub websocket_idle: Option<Duration>,
+    /// The most fields; with HTTP/2 here.
+    pub header_count: usize,
+    /// The longest body; with HTTP/2 here.
+    pub body_size: Option<u64>,
 }
 
 impl ClientLimits {
-    /// Sets what Pingora leaves open: it resets keep-alive to "for ever" with each head that it reads,
-    /// and has no write timeout for HTTP/2.
+    /// Sets what Pingora leaves open: it resets keep-alive with each head that it reads, and has no write timeout for
+    /// HTTP/2. The edge keeps the time of connections with HTTP/1, all of it.
     pub(super) fn apply(&self, session: &mut Session) {
-        if session.as_downstream().as_http1().is_some() {
-            // The edge keeps the time of connections with HTTP/1, all of it. 0: without a limit here.
-            if session.get_keepalive().is_some() {
-                session.set_keepalive(Some(0));
-            }
-            session.set_read_timeout(None);
-            session.set_pipelining_enabled(true);
+        session.set_pipelining_enabled(true);
+        if session.is_http2() {
+            session.set_read_timeout(self.body_timeout);
+            session.set_write_timeout(self.body_timeout);
             return;
         }
         if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(self.keepalive_timeout.as_secs().max(1)));
+            // Without a limit of Pingora's.
+            session.set_keepalive(Some(0));
         }
-        session.set_read_timeout(self.body_timeout);
-        session.set_write_timeout(self.body_timeout);
-        session.set_pipelining_enabled(true);
+        session.set_read_timeout(None);
     }
 }

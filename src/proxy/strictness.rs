@@ -1,12 +1,14 @@
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Uri};
+use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::RequestCtx;
+use super::{ClientLimits, RequestCtx};
 use crate::ports::client_connection::{ClientConnection, Refusal};
 use crate::strict::{Rule, is_target, normal_target};
 
@@ -19,12 +21,16 @@ pub(super) fn connection(session: &Session) -> Option<&ClientConnection> {
 }
 
 /// Why a request is not routed at all; none if it is fine. From here on its path has its normal form.
-pub(super) fn refused(session: &mut Session, ctx: &mut RequestCtx) -> Option<Reason> {
+pub(super) fn refused(
+    session: &mut Session,
+    ctx: &mut RequestCtx,
+    limits: &ClientLimits,
+) -> Option<Reason> {
     if let Some(refusal) = &ctx.refusal {
         return Some(refusal.rule.into());
     }
     if session.is_http2()
-        && let Some(reason) = of_http2(session.req_header())
+        && let Some(reason) = of_http2(session.req_header(), limits)
     {
         return Some(reason);
     }
@@ -38,8 +44,38 @@ pub(super) fn refused(session: &mut Session, ctx: &mut RequestCtx) -> Option<Rea
     Some(rule.into())
 }
 
+/// Counts a body of HTTP/2 against its limit; a retry counts the same bytes again, from the start.
+///
+/// # Errors
+/// When it is longer.
+pub(super) fn body_fits(
+    ctx: &mut RequestCtx,
+    part: Option<&Bytes>,
+    longest: Option<u64>,
+) -> Result<()> {
+    ctx.received += part.map_or(0, |part| part.len() as u64);
+    if longest.is_none_or(|longest| ctx.received <= longest) {
+        return Ok(());
+    }
+    ctx.refusal = Some(Refusal {
+        rule: Rule::BodySize,
+        method: String::new(),
+        target: String::new(),
+    });
+    let error = Error::explain(ErrorType::InvalidHTTPHeader, Rule::BodySize.code());
+    Err(error.into_down())
+}
+
+/// The rule that the request broke, if it is one.
+pub(super) fn rule(session: &Session, ctx: &RequestCtx) -> Option<Rule> {
+    let of_connection = connection(session).and_then(ClientConnection::refusal);
+    of_connection
+        .or(ctx.refusal.as_ref())
+        .map(|refusal| refusal.rule)
+}
+
 /// Gives the target its one normal form, for routing and for the server alike.
-fn normalise(head: &mut RequestHeader) -> Result<(), Rule> {
+fn normalise(head: &mut RequestHeader) -> std::result::Result<(), Rule> {
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| Rule::TargetByte)?;
     if raw.starts_with('/') {
         if let Cow::Owned(normal) = normal_target(raw)? {
@@ -59,7 +95,21 @@ fn normalise(head: &mut RequestHeader) -> Result<(), Rule> {
 }
 
 /// The rules of HTTP/2 that the protocol's own reader leaves to us. HTTP/1 was read by the edge.
-fn of_http2(head: &RequestHeader) -> Option<Reason> {
+fn of_http2(head: &RequestHeader, limits: &ClientLimits) -> Option<Reason> {
+    if head.headers.len() > limits.header_count {
+        return Some(Reason::HeaderTooLarge);
+    }
+    let announced = head
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    if limits
+        .body_size
+        .zip(announced)
+        .is_some_and(|(longest, length): (u64, u64)| length > longest)
+    {
+        return Some(Reason::BodyTooLarge);
+    }
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Some(Reason::MethodNotAllowed);
     }

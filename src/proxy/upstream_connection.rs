@@ -4,7 +4,6 @@ use std::time::Duration;
 use pingora_core::Result;
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 
-use super::TUNNEL_IDLE;
 use super::tunnel_connection::TunnelConnector;
 use crate::domain::server::Server;
 use crate::domain::upstream::Upstream;
@@ -14,7 +13,7 @@ use crate::spec::Address;
 pub(super) fn to(
     server: &Server,
     upstream: &Upstream,
-    tunnel: Option<Arc<TunnelConnector>>,
+    tunnel: Option<(Arc<TunnelConnector>, Option<Duration>)>,
 ) -> Result<Box<HttpPeer>> {
     let mut peer = match server.address() {
         Address::Ip(address) => HttpPeer::new(address, false, String::new()),
@@ -31,9 +30,9 @@ pub(super) fn to(
             options.write_timeout = timeouts.write;
             options.idle_timeout = timeouts.idle;
         }
-        Some(connector) => {
-            options.read_timeout = Some(TUNNEL_IDLE);
-            options.write_timeout = Some(TUNNEL_IDLE);
+        Some((connector, idle)) => {
+            options.read_timeout = idle;
+            options.write_timeout = idle;
             // A connection of its own, which nobody gets after it: one that another request has used
             // would not wait for the end of this one.
             options.custom_l4 = Some(connector);

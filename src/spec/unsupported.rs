@@ -9,15 +9,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("", &["dns"]),
     ("server", &["max_connections", "max_connections_per_ip"]),
     ("listeners/*", &["proxy_protocol", "tls"]),
-    (
-        "listeners/*/limits",
-        &[
-            "handshake_timeout",
-            "h2_streams",
-            "h2_idle",
-            "websocket_idle",
-        ],
-    ),
+    ("listeners/*/limits", &["handshake_timeout"]),
     ("control/tls", &["client_ca"]),
     ("state", &["local_copy", "redis", "host_keys"]),
     (

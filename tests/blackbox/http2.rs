@@ -9,19 +9,19 @@ use std::time::Duration;
 use tokio::{net::TcpStream, runtime::Runtime, task::JoinHandle, time::timeout};
 
 /// One connection of HTTP/2, driven by a task of its own.
-struct H2 {
-    send: SendRequest<Bytes>,
+pub(super) struct H2 {
+    pub(super) send: SendRequest<Bytes>,
     connection: JoinHandle<Result<(), h2::Error>>,
 }
 
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
 }
 
 impl H2 {
-    async fn connect(edge: &Edge) -> Self {
+    pub(super) async fn connect(edge: &Edge) -> Self {
         let stream = TcpStream::connect(edge.address()).await.unwrap();
         let mut builder = h2::client::Builder::new();
         builder
@@ -35,7 +35,7 @@ impl H2 {
         Self { send, connection }
     }
 
-    async fn begin(&mut self, request: Request<()>, body: Bytes) -> ResponseFuture {
+    pub(super) async fn begin(&mut self, request: Request<()>, body: Bytes) -> ResponseFuture {
         let mut send = timeout(PATIENCE, self.send.clone().ready())
             .await
             .unwrap()
@@ -47,12 +47,16 @@ impl H2 {
         response
     }
 
-    async fn call(&mut self, request: Request<()>, body: Bytes) -> Result<Answer, h2::Error> {
+    pub(super) async fn call(
+        &mut self,
+        request: Request<()>,
+        body: Bytes,
+    ) -> Result<Answer, h2::Error> {
         let response = self.begin(request, body).await;
         timeout(PATIENCE, answer(response)).await.unwrap()
     }
 
-    async fn get(&mut self, uri: &str) -> Answer {
+    pub(super) async fn get(&mut self, uri: &str) -> Answer {
         let request = Request::get(uri).body(()).unwrap();
         self.call(request, Bytes::new()).await.unwrap()
     }
@@ -83,7 +87,7 @@ async fn arrived(origin: &Origin, count: usize) {
     timeout(PATIENCE, all).await.unwrap();
 }
 
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
