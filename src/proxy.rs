@@ -186,11 +186,14 @@ impl ProxyHttp for Proxy {
     async fn request_body_filter(
         &self,
         _session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         is_end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         if is_end {
+            // As a chunk, nothing is the end of the body, and Pingora would add another (its issue
+            // 935): the server would take it for the beginning of the next request.
+            body.take_if(|last| last.is_empty());
             ctx.request_ended();
         }
         Ok(())

@@ -17,6 +17,7 @@ mod failures;
 mod framing;
 mod headers;
 mod http2;
+mod http2_bodies;
 mod keepalive;
 mod ledger;
 mod proxying;
