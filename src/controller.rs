@@ -22,7 +22,7 @@ use crate::store::Store;
 
 pub use refusal::Refusal;
 pub use start::{StartError, StartSettings, start};
-pub use submission::{Outcome, Precondition, Submission};
+pub use submission::{Object, Outcome, Precondition, Submission, Wanted};
 
 /// The way in for changes. Cheap to clone.
 #[derive(Clone)]

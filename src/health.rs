@@ -24,7 +24,7 @@ use crate::domain::snapshot::SharedSnapshot;
 use crate::spec::{Address, Name};
 
 pub use check::{Check, Question};
-pub use probe::{Connector, Probe};
+pub use probe::Probe;
 
 /// What is fixed until restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +68,9 @@ pub struct HealthChecker {
 type Probes = Box<dyn Fn(&Arc<Check>) -> Arc<dyn HealthCheck + Send + Sync> + Send + Sync>;
 
 impl HealthChecker {
-    /// A checker that probes over the network. Loads the system's trust store, once for all groups,
-    /// so make one checker for the process. `clock` tells milliseconds since 1970.
+    /// A checker that probes over the network. `clock` tells milliseconds since 1970.
     pub fn new(settings: HealthSettings, observer: Arc<dyn Observer>, clock: fn() -> u64) -> Self {
-        let connector = Arc::new(Connector::new(None));
-        let probes: Probes =
-            Box::new(move |check| Arc::new(Probe::new(check.clone(), connector.clone())));
+        let probes: Probes = Box::new(|check| Arc::new(Probe::new(check.clone())));
         Self {
             permits: Semaphore::new(permits(settings.probe_concurrency)),
             observer,

@@ -201,6 +201,9 @@ impl ProxyHttp for Proxy {
             strictness::body_fits(ctx, body.as_ref(), self.settings.limits.body_size)?;
         }
         if is_end {
+            // As a chunk, nothing is the end of the body, and Pingora would add another (its issue
+            // 935): the server would take it for the beginning of the next request.
+            body.take_if(|last| last.is_empty());
             ctx.request_ended();
         }
         Ok(())

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 
-use super::conditions::Object;
+use super::conditions::place_of;
 use super::edit::{Edit, Look};
 use super::outcome::{Done, REVISION, etag, json};
 use super::problem::{Code, Problem};
@@ -18,7 +18,7 @@ use super::revision::RevisionView;
 use super::settings::{ControlSettings, Role};
 use crate::change::Change;
 use crate::clock;
-use crate::controller::{Controller, Outcome, Precondition, Refusal, Submission};
+use crate::controller::{Controller, Object, Outcome, Precondition, Refusal, Submission};
 use crate::domain::snapshot::Snapshot;
 use crate::ports::telemetry::Metrics;
 use crate::spec::{Meta, Revision};
@@ -96,15 +96,13 @@ impl Api {
             let changes = changes(&snapshot);
             edit.caller
                 .may(plan.least_role(), &changes, snapshot.spec())?;
-            let asked =
-                edit.conditions
-                    .precondition(plan.object, snapshot.spec(), snapshot.revision())?;
             let depends = plan.reverts.is_some() || edit.caller.is_limited();
-            let pinned = depends && asked.is_none();
-            let pin = || pinned.then(|| Precondition::State(snapshot.revision()));
-            let submission = plan.submission(changes, asked.or_else(pin));
+            let submission = Submission {
+                found_for: depends.then(|| snapshot.revision()),
+                ..plan.submission(changes, edit.conditions.precondition(plan.object)?)
+            };
             match self.controller.submit(submission).await {
-                Err(Refusal::Precondition(_)) if pinned => {}
+                Err(Refusal::Outdated) => {}
                 result => return Ok(result.map(|outcome| self.done(edit, outcome))),
             }
         }
@@ -133,14 +131,16 @@ impl Api {
         let Refusal::Precondition(number) = refusal else {
             return refusal::problem(refusal, place);
         };
-        let path = object.path();
-        let is_there = object.exists(self.snapshot().spec());
-        let found = self.read(move |store| conflicting(store, number, &path, is_there));
+        let snapshot = self.snapshot();
+        let path = place_of(object, snapshot.spec());
+        let now = object.changed_at(snapshot.spec(), snapshot.revision());
+        let (sought, is_there) = (path.clone(), now.is_some());
+        let found = self.read(move |store| conflicting(store, number, &sought, is_there));
         // Without the store there is the number at least.
         let conflict = found.await.ok().flatten().map(RevisionView::new);
         let detail = match is_there {
-            true => format!("{}: revision {number} changed it last", object.path()),
-            false => format!("{} does not exist", object.path()),
+            true => format!("{path}: revision {number} changed it last"),
+            false => format!("{path} does not exist"),
         };
         Problem::new(Code::PreconditionFailed, detail.trim_start_matches(": "))
             .with_conflict(conflict.map(RevisionView::without_changes))

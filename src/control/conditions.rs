@@ -1,7 +1,7 @@
 use axum::http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
 
 use super::problem::{Code, Problem};
-use crate::controller::Precondition;
+use crate::controller::{Object, Precondition, Wanted};
 use crate::spec::{Name, Spec};
 
 /// What a request asks to be so (RFC 9110 section 13.1).
@@ -16,14 +16,6 @@ enum Tags {
     Any,
     /// The numbers among the tags; any other tag is none of ours and never matches.
     Numbers(Vec<u64>),
-}
-
-/// What a change is about: decides what its conditions are compared with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Object {
-    State,
-    Upstream(Name),
-    Route(Name),
 }
 
 impl Conditions {
@@ -45,75 +37,40 @@ impl Conditions {
     }
 
     /// For a change: what must still be so when it happens.
-    pub(super) fn precondition(
-        &self,
-        object: &Object,
-        spec: &Spec,
-        revision: u64,
-    ) -> Result<Option<Precondition>, Problem> {
-        match (&self.if_match, &self.if_none_match) {
-            (None, None) => Ok(None),
-            (Some(tags), None) => Ok(object.precondition(tags, spec, revision)),
-            (None, Some(Tags::Any)) => object.absent().map(Some),
-            (None, Some(_)) => Err(invalid(
-                "for a change, If-None-Match can only be `*`: create only",
-            )),
-            (Some(_), Some(_)) => Err(invalid("If-Match and If-None-Match contradict each other")),
-        }
+    pub(super) fn precondition(&self, object: &Object) -> Result<Option<Precondition>, Problem> {
+        let wanted = match (&self.if_match, &self.if_none_match) {
+            (None, None) => return Ok(None),
+            (Some(Tags::Any), None) => Wanted::Present,
+            (Some(Tags::Numbers(numbers)), None) => Wanted::ChangedIn(numbers.clone()),
+            (None, Some(Tags::Any)) if *object == Object::State => {
+                let detail = "the state always exists: `If-None-Match: *` cannot hold";
+                return Err(invalid(detail));
+            }
+            (None, Some(Tags::Any)) => Wanted::Absent,
+            (None, Some(_)) => {
+                let detail = "for a change, If-None-Match can only be `*`: create only";
+                return Err(invalid(detail));
+            }
+            (Some(_), Some(_)) => {
+                return Err(invalid("If-Match and If-None-Match contradict each other"));
+            }
+        };
+        let object = object.clone();
+        Ok(Some(Precondition { object, wanted }))
     }
 }
 
-impl Object {
-    fn precondition(&self, tags: &Tags, spec: &Spec, revision: u64) -> Option<Precondition> {
-        let now = match self {
-            Self::State => Some(revision),
-            Self::Upstream(name) => spec.upstreams.get(name).map(|found| found.changed_at),
-            Self::Route(id) => spec.route(id).map(|found| found.changed_at),
-        };
-        let numbers = match (tags, self) {
-            // There always is a state.
-            (Tags::Any, Self::State) => return None,
-            (Tags::Any, Self::Upstream(name)) => {
-                return Some(Precondition::SomeUpstream(name.clone()));
-            }
-            (Tags::Any, Self::Route(id)) => return Some(Precondition::SomeRoute(id.clone())),
-            (Tags::Numbers(numbers), _) => numbers,
-        };
-        let matching = numbers.iter().find(|number| now == Some(**number));
-        // Nothing was ever changed in revision 0: it never matches.
-        let expected = matching.or(numbers.first()).copied().unwrap_or(0);
-        Some(match self {
-            Self::State => Precondition::State(expected),
-            Self::Upstream(name) => Precondition::Upstream(name.clone(), expected),
-            Self::Route(id) => Precondition::Route(id.clone(), expected),
-        })
-    }
-
-    fn absent(&self) -> Result<Precondition, Problem> {
-        match self {
-            Self::State => Err(invalid(
-                "the state always exists: `If-None-Match: *` cannot hold",
-            )),
-            Self::Upstream(name) => Ok(Precondition::NoUpstream(name.clone())),
-            Self::Route(id) => Ok(Precondition::NoRoute(id.clone())),
-        }
-    }
-
-    /// Where it stands in the state.
-    pub(super) fn path(&self) -> String {
-        match self {
-            Self::State => String::new(),
-            Self::Upstream(name) => format!("/upstreams/{name}"),
-            Self::Route(id) => format!("/routes/{id}"),
-        }
-    }
-
-    /// Whether it is there.
-    pub(super) fn exists(&self, spec: &Spec) -> bool {
-        match self {
-            Self::State => true,
-            Self::Upstream(name) => spec.upstreams.contains_key(name),
-            Self::Route(id) => spec.route(id).is_some(),
+/// Where an object stands in the state. A host without a route has the place of its own.
+pub(super) fn place_of(object: &Object, spec: &Spec) -> String {
+    match object {
+        Object::State => String::new(),
+        Object::Upstream(name) => format!("/upstreams/{name}"),
+        Object::Route(id) => format!("/routes/{id}"),
+        Object::RouteOfHost(host) => {
+            let found = spec.route_of_host(host);
+            let id = found.and_then(|route| route.id.clone());
+            let own = || Name::from_any(&format!("host:{host}"));
+            format!("/routes/{}", id.unwrap_or_else(own))
         }
     }
 }
@@ -164,19 +121,19 @@ mod tests {
 
     #[test]
     fn a_tag_matches_only_as_it_was_given() {
-        let web = Object::Upstream(Name::new("web").unwrap());
         let wanted = |value: &str| {
             let conditions = read(IF_MATCH, value).unwrap();
-            conditions
-                .precondition(&web, &Spec::default(), 9)
-                .unwrap()
-                .unwrap()
+            let condition = conditions.precondition(&Object::State).unwrap().unwrap();
+            condition.wanted
         };
-        let web_at = |number| Precondition::Upstream(Name::new("web").unwrap(), number);
-        assert_eq!(wanted("\"7\""), web_at(7));
-        assert_eq!(wanted("W/\"7\""), web_at(0));
-        assert_eq!(wanted("\"07\""), web_at(0));
-        assert_eq!(wanted("\"abc\", \"8\""), web_at(8));
+        assert_eq!(wanted("\"7\""), Wanted::ChangedIn(vec![7]));
+        assert_eq!(wanted("W/\"7\""), Wanted::ChangedIn(vec![]));
+        assert_eq!(wanted("\"07\""), Wanted::ChangedIn(vec![]));
+        assert_eq!(
+            wanted("\"abc\", \"8\", \"9\""),
+            Wanted::ChangedIn(vec![8, 9])
+        );
+        assert_eq!(wanted("*"), Wanted::Present);
         assert!(read(IF_MATCH, "7").is_err());
         assert!(read(IF_MATCH, "*, \"7\"").is_err());
     }

@@ -30,7 +30,7 @@ pub(super) fn problem(refusal: Refusal, place: &[&str]) -> Problem {
         Refusal::Store(_) | Refusal::StoreSilent => {
             Problem::new(Code::StoreUnavailable, detail).retry_after(5)
         }
-        Refusal::Busy => Problem::new(Code::Busy, detail).retry_after(1),
+        Refusal::Busy | Refusal::Outdated => Problem::new(Code::Busy, detail).retry_after(1),
         Refusal::Stopping => Problem::new(Code::Draining, detail),
     }
 }

@@ -40,6 +40,9 @@ pub(super) fn plan(
     {
         return Err(Refusal::Precondition(conflict));
     }
+    if submission.found_for.is_some_and(|revision| revision != now) {
+        return Err(Refusal::Outdated);
+    }
     let number = now + 1;
     let mut spec = Spec::clone(before);
     for (index, change) in submission.changes.iter().enumerate() {

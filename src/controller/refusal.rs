@@ -16,6 +16,9 @@ pub enum Refusal {
     /// The object changed since, in this revision.
     #[error("it changed since: revision {0} is in the way")]
     Precondition(u64),
+    /// The edits were found for another state than the newest: find them again.
+    #[error("the state changed meanwhile: try again")]
+    Outdated,
     /// The state that it leads to breaks rules.
     #[error("{}", texts(.0.iter().map(|broken| &broken.message)))]
     Invalid(Vec<Broken>),

@@ -14,29 +14,46 @@ pub struct Submission {
     pub meta: Meta,
     /// What must still be so.
     pub precondition: Option<Precondition>,
+    /// The revision that the edits were found for, where they, or the right to make them, depend on it.
+    pub found_for: Option<u64>,
     /// Plan only: nothing is stored or published.
     pub dry_run: bool,
     /// Whether routes may lead to groups that do not exist: an old state may have such.
     pub lenient: bool,
 }
 
-/// What must still be so for a change to happen.
+/// What must still be so for a change to happen. It is looked at on the state that the change is planned
+/// on, so that nothing can come between.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Precondition {
-    /// The state is at this revision.
-    State(u64),
-    /// The group was last changed in this revision.
-    Upstream(Name, u64),
-    /// The route was last changed in this revision.
-    Route(Name, u64),
-    /// There is such a group.
-    SomeUpstream(Name),
-    /// There is such a route.
-    SomeRoute(Name),
-    /// There is no such group yet.
-    NoUpstream(Name),
-    /// There is no such route yet.
-    NoRoute(Name),
+pub struct Precondition {
+    /// What it is about.
+    pub object: Object,
+    /// How that must be.
+    pub wanted: Wanted,
+}
+
+/// What a precondition is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Object {
+    /// The whole state.
+    State,
+    /// A group.
+    Upstream(Name),
+    /// A route.
+    Route(Name),
+    /// The route that answers `GET /` for a host, whichever that is.
+    RouteOfHost(String),
+}
+
+/// How an object must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// There, and last changed in one of these revisions.
+    ChangedIn(Vec<u64>),
+    /// There.
+    Present,
+    /// Not there.
+    Absent,
 }
 
 impl Submission {
@@ -46,6 +63,7 @@ impl Submission {
             changes,
             meta,
             precondition: None,
+            found_for: None,
             dry_run: false,
             lenient: false,
         }
@@ -74,21 +92,25 @@ pub struct Outcome {
 impl Precondition {
     /// The revision that is in the way, if one is.
     pub(super) fn conflict(&self, spec: &Spec, revision: u64) -> Option<u64> {
-        let upstream = |name: &Name| spec.upstreams.get(name).map(|upstream| upstream.changed_at);
-        let route = |id: &Name| spec.route(id).map(|route| route.changed_at);
-        // What is gone has changed, whatever number is expected.
-        let conflict = |at: Option<u64>, expected: u64| match at {
-            Some(at) => (at != expected).then_some(at),
-            None => Some(revision),
-        };
+        let at = self.object.changed_at(spec, revision);
+        match (&self.wanted, at) {
+            (Wanted::ChangedIn(numbers), Some(at)) => (!numbers.contains(&at)).then_some(at),
+            // What is gone has changed, whatever number is expected.
+            (Wanted::ChangedIn(_) | Wanted::Present, None) => Some(revision),
+            (Wanted::Present, Some(_)) => None,
+            (Wanted::Absent, at) => at,
+        }
+    }
+}
+
+impl Object {
+    /// The revision that it was last changed in, if it is there; `revision` is that of the state.
+    pub fn changed_at(&self, spec: &Spec, revision: u64) -> Option<u64> {
         match self {
-            Self::State(expected) => (*expected != revision).then_some(revision),
-            Self::Upstream(name, expected) => conflict(upstream(name), *expected),
-            Self::Route(id, expected) => conflict(route(id), *expected),
-            Self::SomeUpstream(name) => upstream(name).is_none().then_some(revision),
-            Self::SomeRoute(id) => route(id).is_none().then_some(revision),
-            Self::NoUpstream(name) => upstream(name),
-            Self::NoRoute(id) => route(id),
+            Self::State => Some(revision),
+            Self::Upstream(name) => spec.upstreams.get(name).map(|found| found.changed_at),
+            Self::Route(id) => spec.route(id).map(|found| found.changed_at),
+            Self::RouteOfHost(host) => spec.route_of_host(host).map(|found| found.changed_at),
         }
     }
 }

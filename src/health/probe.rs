@@ -17,20 +17,16 @@ use pingora_load_balancing::{Backend, Extensions};
 use super::{Check, Question};
 use crate::spec::{Address, StatusRange};
 
-/// Pingora's HTTP client; one for the process, since each loads the system's trust store.
-pub type Connector = pingora_core::connectors::http::Connector;
-
 /// Asks one question of one server at a time, over a connection of its own: a kept one would hide a
 /// server that no longer accepts. It sets no deadline; whoever calls it does, over the whole probe.
 pub struct Probe {
     check: Arc<Check>,
-    connector: Arc<Connector>,
 }
 
 impl Probe {
     /// The probe of a group with these checks.
-    pub fn new(check: Arc<Check>, connector: Arc<Connector>) -> Self {
-        Self { check, connector }
+    pub fn new(check: Arc<Check>) -> Self {
+        Self { check }
     }
 
     async fn ask(&self, target: &SocketAddr) -> Result<Option<u16>, Failure> {
@@ -41,7 +37,7 @@ impl Probe {
                 host,
                 statuses,
             } => {
-                let status = http::get(&self.connector, target, path, host.as_deref()).await?;
+                let status = http::get(target, path, host.as_deref()).await?;
                 judge(status, statuses)
             }
             Question::Raw { request, statuses } => {

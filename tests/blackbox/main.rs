@@ -19,6 +19,7 @@ mod guard;
 mod headers;
 mod hostile;
 mod http2;
+mod http2_bodies;
 mod http2_limits;
 mod keepalive;
 mod ledger;

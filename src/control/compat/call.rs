@@ -8,7 +8,7 @@ use super::super::settings::Role;
 use super::arguments::Arguments;
 use crate::change::Change;
 use crate::clock;
-use crate::controller::{Outcome, Precondition, Refusal, Submission};
+use crate::controller::{Outcome, Refusal, Submission};
 use crate::domain::snapshot::Snapshot;
 use crate::ports::legacy::{Interface, LegacyAnswer, LegacyRequest};
 use crate::spec::Meta;
@@ -84,13 +84,12 @@ impl Call {
             let changes = changes(&snapshot);
             let caller = &self.caller;
             caller.may(Role::Operate, &changes, snapshot.spec())?;
-            let is_pinned = caller.is_limited();
             let submission = Submission {
-                precondition: is_pinned.then(|| Precondition::State(snapshot.revision())),
+                found_for: caller.is_limited().then(|| snapshot.revision()),
                 ..Submission::new(changes, self.meta())
             };
             match api.controller.submit(submission).await {
-                Err(Refusal::Precondition(_)) => last = Refusal::Busy,
+                Err(Refusal::Outdated) => last = Refusal::Busy,
                 Err(refusal @ Refusal::Change { .. })
                     if api.snapshot().revision() != snapshot.revision() =>
                 {

@@ -1,6 +1,8 @@
 use serde_json::json;
 
 use super::Desk;
+use super::protection::token;
+use crate::control::Role;
 
 const BLUE: &str = "/v1/upstreams/blue";
 
@@ -221,4 +223,68 @@ async fn conditions_of_a_switch_are_about_the_route_that_answers() {
         )
         .await;
     answer.refused(412, "precondition_failed");
+}
+
+#[tokio::test]
+async fn a_switch_compares_with_the_route_that_answers_when_it_happens() {
+    for _ in 0..20 {
+        let desk = Desk::new();
+        let own = json!({ "hosts": ["a.example"], "to": "blue" });
+        let fresh = [("if-match", "\"1\"")];
+        // The route of its own comes first, and neither waits for the other.
+        let (put, switch) = tokio::join!(
+            desk.json("PUT", "/v1/routes/own", own),
+            desk.json_if(
+                "POST",
+                "/v1/hosts/a.example/switch",
+                &fresh,
+                json!({ "to": "green" }),
+            ),
+        );
+        put.is(201);
+        let switch = switch.refused(412, "precondition_failed");
+        assert_eq!(switch.json["conflict"]["number"], 2);
+        assert_eq!(switch.detail(), "/routes/own: revision 2 changed it last");
+    }
+}
+
+#[tokio::test]
+async fn any_tag_of_a_list_may_match_when_the_change_happens() {
+    let desk = Desk::new();
+    let either = [("if-match", "\"1\", \"2\"")];
+    let (first, second) = tokio::join!(
+        desk.json("PATCH", BLUE, json!({ "keepalive": 1 })),
+        desk.json_if("PATCH", BLUE, &either, json!({ "balance": "random" })),
+    );
+    first.is(200);
+    second.is(200);
+}
+
+#[tokio::test]
+async fn a_limited_token_switches_no_route_that_came_to_lead_elsewhere_meanwhile() {
+    for _ in 0..20 {
+        let desk = Desk::with(|settings| {
+            settings.tokens = vec![
+                token("root", "root", Role::Admin, &["*"]),
+                token("blue", "blue", Role::Operate, &["blue"]),
+            ];
+        });
+        let own = json!({ "hosts": ["a.example"], "to": "green" });
+        let root = [("authorization", "Bearer root")];
+        let blue = [
+            ("authorization", "Bearer blue"),
+            ("if-match", "\"1\", \"2\""),
+        ];
+        let (put, switch) = tokio::join!(
+            desk.json_if("PUT", "/v1/routes/own", &root, own),
+            desk.json_if(
+                "POST",
+                "/v1/hosts/a.example/switch",
+                &blue,
+                json!({ "to": "blue" }),
+            ),
+        );
+        put.is(201);
+        switch.refused(403, "forbidden");
+    }
 }

@@ -11,7 +11,7 @@ use crate::spec::NamePattern;
 
 const DOWN: &str = "/v1/upstreams/blue/servers/10.0.0.1:80/down";
 
-fn token(name: &str, secret: &str, role: Role, upstreams: &[&str]) -> Token {
+pub(super) fn token(name: &str, secret: &str, role: Role, upstreams: &[&str]) -> Token {
     let pattern = |text: &&str| NamePattern::try_from((*text).to_owned()).unwrap();
     Token {
         name: name.into(),

@@ -6,7 +6,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::api::{Api, Plan};
-use super::super::conditions::Object;
 use super::super::content::refuse_keys;
 use super::super::edit::Edit;
 use super::super::json::decode;
@@ -15,7 +14,7 @@ use super::super::parameters::ChangeParameters;
 use super::super::problem::Problem;
 use super::super::{read_only, refusal};
 use crate::change::Change;
-use crate::controller::Refusal;
+use crate::controller::{Object, Refusal};
 use crate::spec::{Address, Name, RouteSpec, ServerSpec, Spec, UpstreamSpec};
 
 /// Several edits.

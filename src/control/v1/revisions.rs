@@ -10,13 +10,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::api::{Api, Plan};
-use super::super::conditions::Object;
 use super::super::edit::{Edit, Look, Segments};
 use super::super::outcome::{OutcomeView, etag};
 use super::super::parameters::{ChangeParameters, LookParameters};
 use super::super::problem::{Code, Problem};
 use super::super::revision::RevisionView;
 use crate::change::{self, diff as edits};
+use crate::controller::Object;
 use crate::spec::{DiffEntry, Spec};
 
 /// What differs between two revisions.

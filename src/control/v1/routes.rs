@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::super::api::Api;
-use super::super::conditions::Object;
 use super::super::edit::{Edit, Look, Segments};
 use super::super::json::decode;
 use super::super::outcome::OutcomeView;
@@ -14,6 +13,7 @@ use super::super::read_only;
 use super::super::view::Tagged;
 use super::{new_name, route_id};
 use crate::change::Change;
+use crate::controller::Object;
 use crate::domain::snapshot::Snapshot;
 use crate::spec::{Name, RouteSpec};
 
@@ -69,7 +69,7 @@ pub(super) async fn put(
     let object = Object::Route(id.clone());
     let done = api.submit(&edit, change, &object, &place).await?;
     let made = done
-        .is_new(&object.path())
+        .is_new(&format!("/routes/{id}"))
         .then(|| format!("/v1/routes/{id}"));
     Ok(done.object(made, |snapshot| find(snapshot, &id)))
 }

@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::super::api::Api;
-use super::super::conditions::Object;
 use super::super::content::Flat;
 use super::super::edit::{Edit, Look, Segments};
 use super::super::json::decode;
@@ -15,6 +14,7 @@ use super::super::read_only;
 use super::super::view::{self, ServerView};
 use super::{no_upstream, server_address, upstream_name};
 use crate::change::Change;
+use crate::controller::Object;
 use crate::spec::{Address, Name, ServerSpec};
 
 /// The members of a group, in their order. Their tag is the group's.

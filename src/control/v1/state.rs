@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::super::api::Api;
-use super::super::conditions::Object;
 use super::super::edit::{Edit, Look};
 use super::super::json::decode;
 use super::super::outcome::OutcomeView;
@@ -13,6 +12,7 @@ use super::super::problem::Problem;
 use super::super::read_only;
 use super::super::view::Tagged;
 use crate::change::Change;
+use crate::controller::Object;
 use crate::domain::snapshot::Snapshot;
 use crate::spec::Spec;
 

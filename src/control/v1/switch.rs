@@ -7,7 +7,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::api::Api;
-use super::super::conditions::Object;
 use super::super::content::{Content, Flat, refuse_keys};
 use super::super::edit::{Edit, Segments};
 use super::super::json::decode;
@@ -16,7 +15,8 @@ use super::super::parameters::ChangeParameters;
 use super::super::problem::{Code, Problem};
 use super::{route_id, routes};
 use crate::change::Change;
-use crate::spec::{HostPattern, Name, RouteSpec, Target};
+use crate::controller::Object;
+use crate::spec::{HostPattern, RouteSpec, Target};
 
 /// Where a route or a host shall go.
 #[derive(Deserialize, Serialize, ToSchema)]
@@ -51,7 +51,7 @@ pub(super) async fn route(
 /// Point a host at another upstream or address.
 ///
 /// A host without a route of its own gets one, `host:<host>`: a copy of the route that answers `GET /`
-/// for it. Conditions are about the route that answers for the host now.
+/// for it. Conditions are about the route that answers for the host.
 #[utoipa::path(post, path = "/v1/hosts/{host}/switch", tag = "switch",
     params(("host" = String, Path), ChangeParameters),
     request_body(content((SwitchBody = "application/json"), (SwitchBody = "application/x-www-form-urlencoded"))),
@@ -73,10 +73,7 @@ pub(super) async fn host(
         host: Some(host.clone()),
         to,
     };
-    // A host that no route answers for has nothing to compare with: no tag matches.
-    let answering = api.snapshot().spec().route_of_host(&host).cloned();
-    let id = answering.and_then(|route| route.id.clone());
-    let object = Object::Route(id.unwrap_or_else(|| Name::from_any(&format!("host:{host}"))));
+    let object = Object::RouteOfHost(host.clone());
     let done = api.submit(&edit, change, &object, &["routes", "0"]).await?;
     if is_back {
         return Ok(done.outcome());

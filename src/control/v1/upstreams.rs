@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::super::api::Api;
-use super::super::conditions::Object;
 use super::super::edit::{Edit, Look, Segments};
 use super::super::json::decode;
 use super::super::outcome::OutcomeView;
@@ -14,6 +13,7 @@ use super::super::read_only;
 use super::super::view::UpstreamView;
 use super::{new_name, no_upstream, upstream_name};
 use crate::change::Change;
+use crate::controller::Object;
 use crate::spec::UpstreamSpec;
 
 /// Every group, in the order of their names.
@@ -69,7 +69,7 @@ pub(super) async fn put(
     let object = Object::Upstream(name.clone());
     let done = api.submit(&edit, change, &object, &place).await?;
     let made = done
-        .is_new(&object.path())
+        .is_new(&format!("/upstreams/{name}"))
         .then(|| format!("/v1/upstreams/{name}"));
     Ok(done.object(made, |snapshot| UpstreamView::find(snapshot, &name)))
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
-use std::sync::{LazyLock, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -12,13 +12,11 @@ use tokio::time::timeout;
 use super::*;
 use crate::spec::{CheckType, HealthSpec};
 
-static CONNECTOR: LazyLock<Arc<Connector>> = LazyLock::new(|| Arc::new(Connector::new(None)));
-
 /// What a probe of this address says: what it saw, or why it failed.
 async fn probe(address: &Address, spec: &HealthSpec) -> Result<String, String> {
     let check = Arc::new(Check::new(spec).unwrap());
     let aim = Aim::new(address, check.port).unwrap();
-    let probe = Probe::new(check, CONNECTOR.clone());
+    let probe = Probe::new(check);
     let answer = timeout(DEADLINE, probe.check(aim.target())).await;
     match answer.map_err(|_| "timeout".to_owned())? {
         Ok(()) => Ok(aim.seen()),
@@ -218,6 +216,40 @@ async fn the_body_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_byte_by_byte_counts() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = Address::Ip(listener.local_addr().unwrap());
+    let served = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_nodelay(true).unwrap();
+        serve(&mut stream, b"");
+        for byte in OK.as_bytes() {
+            stream.write_all(&[*byte]).unwrap();
+        }
+        // Until the probe has had enough.
+        let _ = stream.read(&mut [0]);
+    });
+    assert_eq!(probe(&address, &http()).await, Ok("status 200".to_owned()));
+    served.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_of_ipv6_can_be_probed() {
+    // A machine without IPv6 has no such servers.
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        return;
+    };
+    let address = Address::Ip(listener.local_addr().unwrap());
+    let served = thread::spawn(move || serve(listener.accept().unwrap().0, OK.as_bytes()));
+    assert_eq!(probe(&address, &http()).await, Ok("status 200".to_owned()));
+    let request = served.join().unwrap();
+    assert!(
+        request.contains(&format!("\r\nHost: {address}\r\n")),
+        "{request}"
+    );
+}
+
+#[tokio::test]
 async fn interim_answers_are_passed_over_but_not_for_ever() {
     let interim = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
     let (address, _requests) = origin(interim.repeat(2) + OK);
@@ -286,7 +318,7 @@ async fn a_probe_dropped_at_its_deadline_closes_its_connection() {
     });
     let check = Arc::new(Check::new(&http()).unwrap());
     let aim = Aim::new(&address, None).unwrap();
-    let hanging = Probe::new(check, CONNECTOR.clone());
+    let hanging = Probe::new(check);
     let answer = timeout(Duration::from_millis(100), hanging.check(aim.target())).await;
     assert!(answer.is_err());
     assert!(closed.join().unwrap());
