@@ -15,35 +15,27 @@ pub struct Body {
     trailers: usize,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// So many bytes of content are left, and after them the end.
     Counted(u64),
-    /// In a line of framing: the size of a chunk, or a trailer.
-    Line {
-        kind: Line,
-        text: Vec<u8>,
-    },
+    /// At the line with the size of a chunk.
+    Size,
     /// So many bytes of a chunk are left.
     Chunk(u64),
-    /// After a chunk's content: CR, then LF.
-    ChunkEnd {
-        has_return: bool,
-    },
-    Done,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    Size,
+    /// Behind a chunk's content: CR LF.
+    ChunkEnd,
+    /// At a trailer, or the empty line behind the last.
     Trailer,
+    Done,
 }
 
 /// How far some bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// All of them belong to the body, and more must come.
-    More,
+    /// So many of them are sound and belong to the body; more must come. What is left of them is the beginning of a
+    /// line, and must be there again at the next call.
+    More(usize),
     /// The body ends after this many of them.
     End(usize),
 }
@@ -61,7 +53,7 @@ impl Body {
             Framing::Empty => Stage::Done,
             Framing::Length(length) if length > longest => return Err(Rule::BodySize),
             Framing::Length(length) => Stage::Counted(length),
-            Framing::Chunked => Stage::line(Line::Size),
+            Framing::Chunked => Stage::Size,
         };
         Ok(Self {
             stage,
@@ -86,102 +78,90 @@ impl Body {
     /// # Errors
     /// The rule that they break.
     pub fn follow(&mut self, bytes: &[u8]) -> Result<Part, Rule> {
-        let mut rest = bytes;
-        while !rest.is_empty() && !self.is_done() {
-            rest = self.step(rest)?;
+        let mut sound = 0;
+        while !self.is_done() {
+            let rest = bytes.get(sound..).unwrap_or_default();
+            match self.step(rest)? {
+                0 => return Ok(Part::More(sound)),
+                count => sound += count,
+            }
         }
-        Ok(if self.is_done() {
-            Part::End(bytes.len() - rest.len())
-        } else {
-            Part::More
-        })
+        Ok(Part::End(sound))
     }
 
-    /// One step; what is left of the bytes, which are not empty.
-    fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], Rule> {
-        match &mut self.stage {
-            Stage::Counted(left) | Stage::Chunk(left) => {
-                let count = (bytes.len() as u64).min(*left);
-                *left -= count;
-                self.content += count;
-                if *left == 0 {
-                    self.stage = match self.stage {
-                        Stage::Chunk(_) => Stage::ChunkEnd { has_return: false },
-                        _ => Stage::Done,
-                    };
+    /// One step over so many of the bytes; 0 if there are too few.
+    fn step(&mut self, bytes: &[u8]) -> Result<usize, Rule> {
+        match self.stage {
+            Stage::Counted(left) => Ok(self.pass_content(bytes, left, Stage::Counted, Stage::Done)),
+            Stage::Chunk(left) => Ok(self.pass_content(bytes, left, Stage::Chunk, Stage::ChunkEnd)),
+            Stage::ChunkEnd => match bytes {
+                [] | [b'\r'] => Ok(0),
+                [b'\r', b'\n', ..] => {
+                    self.stage = Stage::Size;
+                    Ok(2)
                 }
-                Ok(bytes
-                    .get(usize::try_from(count).unwrap_or(usize::MAX)..)
-                    .unwrap_or_default())
-            }
-            Stage::ChunkEnd { has_return } => {
-                let (first, rest) = bytes.split_first().ok_or(Rule::ChunkEnd)?;
-                match (*has_return, first) {
-                    (false, b'\r') => *has_return = true,
-                    (true, b'\n') => self.stage = Stage::line(Line::Size),
-                    _ => return Err(Rule::ChunkEnd),
-                }
-                Ok(rest)
-            }
-            Stage::Line { kind, text } => {
-                let longest = match kind {
-                    Line::Size => LONGEST_EXTENSION,
-                    Line::Trailer => self.trailers,
+                _ => Err(Rule::ChunkEnd),
+            },
+            Stage::Size => {
+                let Some(line) = line(bytes, LONGEST_EXTENSION, Rule::ChunkExtension)? else {
+                    return Ok(0);
                 };
-                let end = memchr(b'\n', bytes);
-                let (part, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
-                if text.len() + part.len() > longest + 1 {
-                    return Err(if *kind == Line::Size {
-                        Rule::ChunkExtension
-                    } else {
-                        Rule::HeaderSize
-                    });
-                }
-                text.extend_from_slice(part);
-                if end.is_none() {
-                    return Ok(rest);
-                }
-                let (kind, text) = (*kind, std::mem::take(text));
-                let Some((b'\r', line)) = text.split_last() else {
-                    return Err(Rule::BareLineFeed);
-                };
-                self.line(kind, line)?;
-                Ok(rest.get(1..).unwrap_or_default())
-            }
-            Stage::Done => Ok(bytes),
-        }
-    }
-
-    fn line(&mut self, kind: Line, line: &[u8]) -> Result<(), Rule> {
-        self.stage = match kind {
-            Line::Trailer if line.is_empty() => Stage::Done,
-            Line::Trailer => {
-                Field::parse(line).map_err(|_| Rule::Trailer)?;
-                // All trailers together, so that there is no end to how many there can be but this.
-                self.trailers = self
-                    .trailers
-                    .checked_sub(line.len())
-                    .ok_or(Rule::HeaderSize)?;
-                Stage::line(Line::Trailer)
-            }
-            Line::Size => match chunk_size(line)? {
-                0 => Stage::line(Line::Trailer),
-                size if self.content.saturating_add(size) > self.longest => {
+                let size = chunk_size(line)?;
+                if self.content.saturating_add(size) > self.longest {
                     return Err(Rule::BodySize);
                 }
-                size => Stage::Chunk(size),
-            },
-        };
-        Ok(())
+                self.stage = if size == 0 {
+                    Stage::Trailer
+                } else {
+                    Stage::Chunk(size)
+                };
+                Ok(line.len() + 2)
+            }
+            Stage::Trailer => {
+                let Some(line) = line(bytes, self.trailers, Rule::HeaderSize)? else {
+                    return Ok(0);
+                };
+                if line.is_empty() {
+                    self.stage = Stage::Done;
+                } else {
+                    Field::parse(line).map_err(|_| Rule::Trailer)?;
+                    // All trailers together: one by one there could be any number of them.
+                    self.trailers = self.trailers.saturating_sub(line.len());
+                }
+                Ok(line.len() + 2)
+            }
+            Stage::Done => Ok(0),
+        }
+    }
+
+    fn pass_content(
+        &mut self,
+        bytes: &[u8],
+        left: u64,
+        same: impl Fn(u64) -> Stage,
+        next: Stage,
+    ) -> usize {
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        self.content += count as u64;
+        let left = left - count as u64;
+        self.stage = if left == 0 { next } else { same(left) };
+        count
     }
 }
 
-impl Stage {
-    fn line(kind: Line) -> Self {
-        Self::Line {
-            kind,
-            text: Vec::new(),
-        }
+/// The line that the bytes begin with, without its end; none if it is not whole.
+fn line(bytes: &[u8], longest: usize, too_long: Rule) -> Result<Option<&[u8]>, Rule> {
+    let end = memchr(b'\n', bytes);
+    // With its CR a line may be one longer.
+    if end.unwrap_or(bytes.len()) > longest + 1 {
+        return Err(too_long);
+    }
+    let Some(line) = end.and_then(|end| bytes.get(..end)) else {
+        return Ok(None);
+    };
+    match line.split_last() {
+        Some((b'\r', line)) => Ok(Some(line)),
+        _ => Err(Rule::BareLineFeed),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What Pingora asks of a connection.
 
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,9 +12,10 @@ use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID, UniqueIDType,
+    Stream, TimingDigest, UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::Guard;
@@ -95,26 +97,42 @@ impl Guard {
 
 #[async_trait]
 impl Shutdown for Guard {
-    /// Closes. After a refusal the client may still be sending; if its bytes met a closed socket, the answer would be
-    /// lost with the reset that they cause (RFC 9112 section 9.6).
+    /// Closes; after a refusal that is left to the drop.
     async fn shutdown(&mut self) {
         if self.connection.refusal().is_none() {
-            return Shutdown::shutdown(&mut *self.stream).await;
+            Shutdown::shutdown(&mut *self.stream).await;
         }
-        let _already_gone = AsyncWriteExt::shutdown(&mut self.stream).await;
-        let mut thrown_away = 0;
-        let mut bytes = vec![0; 16 * 1024];
-        let reading = async {
-            while thrown_away < MOST_THROWN_AWAY {
-                match self.stream.read(&mut bytes).await {
-                    Ok(0) | Err(_) => break,
-                    Ok(count) => thrown_away += count,
-                }
-            }
-        };
-        // Either way the connection is over now.
-        let _in_time = timeout(LINGER, reading).await;
     }
+}
+
+impl Drop for Guard {
+    /// After a refusal the client may still be sending; if its bytes met a closed socket, the answer would be lost with
+    /// the reset that they cause (RFC 9112 section 9.6). Pingora does not always shut a connection down that failed.
+    fn drop(&mut self) {
+        if self.connection.refusal().is_some()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let gone: Stream = Box::new(tokio::io::duplex(1).0);
+            runtime.spawn(linger(mem::replace(&mut self.stream, gone)));
+        }
+    }
+}
+
+/// Closes for writing, and throws away what still comes, for a while.
+async fn linger(mut stream: Stream) {
+    let _already_gone = AsyncWriteExt::shutdown(&mut stream).await;
+    let mut thrown_away = 0;
+    let mut bytes = vec![0; 16 * 1024];
+    let reading = async {
+        while thrown_away < MOST_THROWN_AWAY {
+            match stream.read(&mut bytes).await {
+                Ok(0) | Err(_) => break,
+                Ok(count) => thrown_away += count,
+            }
+        }
+    };
+    // Either way the connection is over now.
+    let _in_time = timeout(LINGER, reading).await;
 }
 
 const LINGER: Duration = Duration::from_secs(2);

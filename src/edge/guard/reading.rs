@@ -62,10 +62,17 @@ impl Guard {
                     Poll::Ready(Verdict::Http) => self.stage = Stage::default(),
                     Poll::Pending => return self.poll_end(context),
                 },
-                Stage::Body(_) if self.buffer.is_empty() => return self.poll_body(context, out),
+                Stage::Body(_) if self.buffer.is_empty() => {
+                    if ready!(self.poll_body(context, out))? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
                 Stage::Body(body) => {
                     let part = body.follow(&self.buffer);
-                    self.passed = self.body_moved(part)?.unwrap_or(self.buffer.len());
+                    self.passed = self.body_moved(part)?;
+                    if self.passed == 0 && !ready!(self.poll_line(context))? {
+                        return Poll::Ready(Ok(()));
+                    }
                 }
                 Stage::Head { .. } => {
                     if !self.read_head() && !ready!(self.poll_head(context))? {
@@ -118,8 +125,7 @@ impl Guard {
 
     fn begin(&mut self, head: usize, asks_for_tunnel: bool, body: Body, part: Part) {
         self.passed = match part {
-            Part::End(count) => head + count,
-            Part::More => self.buffer.len(),
+            Part::End(count) | Part::More(count) => head + count,
         };
         self.given = Pace::default();
         self.stage = if asks_for_tunnel {
@@ -157,12 +163,13 @@ impl Guard {
         io::Error::new(io::ErrorKind::InvalidData, rule.code())
     }
 
-    fn body_moved(&mut self, part: Result<Part, Rule>) -> io::Result<Option<usize>> {
+    /// How much of the body may be passed on.
+    fn body_moved(&mut self, part: Result<Part, Rule>) -> io::Result<usize> {
         match part {
-            Ok(Part::More) => Ok(None),
+            Ok(Part::More(count)) => Ok(count),
             Ok(Part::End(count)) => {
                 self.stage = Stage::default();
-                Ok(Some(count))
+                Ok(count)
             }
             Err(rule) => Err(self.break_off(rule)),
         }
@@ -215,47 +222,56 @@ impl Guard {
         Poll::Ready(Ok(!is_idle))
     }
 
-    /// Reads the body straight into the reader's buffer, and takes back what lies behind its end.
+    /// Reads the body straight into the reader's buffer, and takes back what lies behind its end or is half a line.
+    /// False: all of it was taken back.
     fn poll_body(
         &mut self,
         context: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<io::Result<bool>> {
         let before = out.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, out) {
             Poll::Ready(result) => result?,
-            Poll::Pending => return self.poll_body_deadline(context),
+            Poll::Pending => return self.poll_body_deadline(context).map(Err),
         }
         let Stage::Body(body) = &mut self.stage else {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(true));
         };
         let read = out.filled().get(before..).unwrap_or_default();
+        if read.is_empty() {
+            return Poll::Ready(Ok(true));
+        }
         self.given.moved(read.len());
         let part = body.follow(read);
-        match self.body_moved(part) {
-            Ok(None) => {}
-            Ok(Some(count)) => {
-                let behind = out.filled().get(before + count..).unwrap_or_default();
-                self.buffer.extend_from_slice(behind);
-                out.set_filled(before + count);
-            }
-            Err(error) => {
-                out.set_filled(before);
-                return Poll::Ready(Err(error));
-            }
+        let sound = self.body_moved(part);
+        let count = *sound.as_ref().unwrap_or(&0);
+        if sound.is_ok() {
+            let behind = out.filled().get(before + count..).unwrap_or_default();
+            self.buffer.extend_from_slice(behind);
         }
-        Poll::Ready(Ok(()))
+        out.set_filled(before + count);
+        Poll::Ready(sound.map(|count| count > 0))
     }
 
-    fn poll_body_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(deadline) = self
-            .given
-            .limit(self.limits.body_timeout, self.limits.min_rate)
-        else {
+    /// Waits for more of a line of the body; false at the end of the connection.
+    fn poll_line(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.buffer.reserve(HEAD_ROOM);
+        match poll_read_buf(Pin::new(&mut self.stream), context, &mut self.buffer) {
+            Poll::Ready(count) => {
+                self.given.moved(*count.as_ref().unwrap_or(&0));
+                Poll::Ready(count.map(|count| count > 0))
+            }
+            Poll::Pending => self.poll_body_deadline(context).map(Err),
+        }
+    }
+
+    fn poll_body_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let (pause, rate) = (self.limits.body_timeout, self.limits.min_rate);
+        let Some(deadline) = self.given.limit(pause, rate) else {
             return Poll::Pending;
         };
         ready!(self.reading.poll(deadline, context));
-        Poll::Ready(Err(self.break_off(Rule::BodyTimeout)))
+        Poll::Ready(self.break_off(Rule::BodyTimeout))
     }
 
     /// Looks for the connection's end while what comes may not be read on.
