@@ -42,6 +42,15 @@ pub(super) struct Refused {
 }
 
 impl Refused {
+    /// A call that cannot be read.
+    pub(super) fn bad(detail: &str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            detail: one_line(detail),
+            is_on_rails: false,
+        }
+    }
+
     /// The status for scripts that answer 200 to whatever they know; the rest is said as it is.
     pub(super) fn legacy_status(&self) -> StatusCode {
         let is_told = self.is_later() || self.status == StatusCode::FORBIDDEN;
@@ -71,11 +80,34 @@ impl Call {
         }
     }
 
+    /// Where it came from, for the log.
+    pub(super) fn source(&self) -> &str {
+        &self.caller.source
+    }
+
     /// Submits the edits that `changes` finds for a state. They are found again when what they rest on
     /// is gone, or when the caller's rights depend on the state, and the state has changed meanwhile.
     pub(super) async fn submit(
         &self,
         api: &Api,
+        changes: impl Fn(&Snapshot) -> Vec<Change>,
+    ) -> Result<Outcome, Refused> {
+        self.submit_as(api, false, changes).await
+    }
+
+    /// The same; routes may lead to groups that are gone then.
+    pub(super) async fn submit_leniently(
+        &self,
+        api: &Api,
+        changes: impl Fn(&Snapshot) -> Vec<Change>,
+    ) -> Result<Outcome, Refused> {
+        self.submit_as(api, true, changes).await
+    }
+
+    async fn submit_as(
+        &self,
+        api: &Api,
+        lenient: bool,
         changes: impl Fn(&Snapshot) -> Vec<Change>,
     ) -> Result<Outcome, Refused> {
         let mut last = Refusal::Busy;
@@ -86,6 +118,7 @@ impl Call {
             caller.may(Role::Operate, &changes, snapshot.spec())?;
             let submission = Submission {
                 found_for: caller.is_limited().then(|| snapshot.revision()),
+                lenient,
                 ..Submission::new(changes, self.meta())
             };
             match api.controller.submit(submission).await {
