@@ -50,6 +50,26 @@ impl UpstreamBlock {
     }
 }
 
+impl Taken {
+    /// The group in the place of an old one: what nginx says elsewhere than in an `upstream {}` block (the
+    /// Host header, retries, the other timeouts) stays as it was, what a block can say is as it says.
+    pub fn in_place_of(&self, old: &UpstreamSpec) -> UpstreamSpec {
+        let new = self.upstream.clone();
+        let timeouts = TimeoutsSpec {
+            idle: new.timeouts.and_then(|timeouts| timeouts.idle),
+            ..old.timeouts.clone().unwrap_or_default()
+        };
+        UpstreamSpec {
+            balance: new.balance,
+            servers: new.servers,
+            keepalive: new.keepalive,
+            health: new.health,
+            timeouts: (timeouts != TimeoutsSpec::default()).then_some(timeouts),
+            ..old.clone()
+        }
+    }
+}
+
 #[derive(Default)]
 struct Taking<'a> {
     upstream: UpstreamSpec,

@@ -8,10 +8,10 @@ use super::super::settings::Role;
 use super::arguments::Arguments;
 use crate::change::Change;
 use crate::clock;
-use crate::controller::{Outcome, Refusal, Submission};
+use crate::controller::{Object, Outcome, Precondition, Refusal, Submission, Wanted};
 use crate::domain::snapshot::Snapshot;
 use crate::ports::legacy::{Interface, LegacyAnswer, LegacyRequest};
-use crate::spec::Meta;
+use crate::spec::{Meta, Name};
 
 /// One call: what was sent, by whom, and where it came in.
 pub(super) struct Call {
@@ -92,7 +92,21 @@ impl Call {
         api: &Api,
         changes: impl Fn(&Snapshot) -> Vec<Change>,
     ) -> Result<Outcome, Refused> {
-        self.submit_as(api, false, changes).await
+        self.submit_as(api, &Terms::default(), changes).await
+    }
+
+    /// The same for edits that rest on what this group is, or on that there is none.
+    pub(super) async fn submit_upon(
+        &self,
+        api: &Api,
+        group: &Name,
+        changes: impl Fn(&Snapshot) -> Vec<Change>,
+    ) -> Result<Outcome, Refused> {
+        let terms = Terms {
+            rests_on: Some(group),
+            ..Terms::default()
+        };
+        self.submit_as(api, &terms, changes).await
     }
 
     /// The same; routes may lead to groups that are gone then.
@@ -101,13 +115,17 @@ impl Call {
         api: &Api,
         changes: impl Fn(&Snapshot) -> Vec<Change>,
     ) -> Result<Outcome, Refused> {
-        self.submit_as(api, true, changes).await
+        let terms = Terms {
+            is_lenient: true,
+            ..Terms::default()
+        };
+        self.submit_as(api, &terms, changes).await
     }
 
     async fn submit_as(
         &self,
         api: &Api,
-        lenient: bool,
+        terms: &Terms<'_>,
         changes: impl Fn(&Snapshot) -> Vec<Change>,
     ) -> Result<Outcome, Refused> {
         let mut last = Refusal::Busy;
@@ -117,12 +135,13 @@ impl Call {
             let caller = &self.caller;
             caller.may(Role::Operate, &changes, snapshot.spec())?;
             let submission = Submission {
+                precondition: terms.precondition(&snapshot),
                 found_for: caller.is_limited().then(|| snapshot.revision()),
-                lenient,
+                lenient: terms.is_lenient,
                 ..Submission::new(changes, self.meta())
             };
             match api.controller.submit(submission).await {
-                Err(Refusal::Outdated) => last = Refusal::Busy,
+                Err(Refusal::Outdated | Refusal::Precondition(_)) => last = Refusal::Busy,
                 Err(refusal @ Refusal::Change { .. })
                     if api.snapshot().revision() != snapshot.revision() =>
                 {
@@ -157,6 +176,29 @@ impl Call {
             log::info!("revision {number}: {method} {path:?} by {author} from {source}");
         }
         outcome
+    }
+}
+
+/// On which terms a change is made.
+#[derive(Default)]
+struct Terms<'a> {
+    /// Whether routes may lead to groups that are gone then.
+    is_lenient: bool,
+    /// The group that must still be what it was.
+    rests_on: Option<&'a Name>,
+}
+
+impl Terms<'_> {
+    fn precondition(&self, snapshot: &Snapshot) -> Option<Precondition> {
+        let name = self.rests_on?;
+        let wanted = match snapshot.upstream(name) {
+            Some(group) => Wanted::ChangedIn(vec![group.spec().changed_at]),
+            None => Wanted::Absent,
+        };
+        Some(Precondition {
+            object: Object::Upstream(name.clone()),
+            wanted,
+        })
     }
 }
 

@@ -14,9 +14,9 @@ use super::servers::whole_seconds;
 use crate::change::Change;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
-use crate::nginx::UpstreamBlock;
+use crate::nginx::{Taken, UpstreamBlock};
 use crate::ports::legacy::LegacyAnswer;
-use crate::spec::{Admin, Name, ServerSpec, UpstreamSpec};
+use crate::spec::{Admin, Name, ServerSpec};
 
 /// The first segment counts, whatever its case; paths of other interfaces begin with other words.
 pub(super) fn claims(path: &str) -> bool {
@@ -144,10 +144,10 @@ fn servers(snapshot: &Snapshot, name: &str) -> LegacyAnswer {
 
 /// Creates or replaces the group. Whatever is wrong, the old one stays.
 async fn replace(api: &Api, call: &Call, name: &str) -> LegacyAnswer {
-    let refused = match upstream(call, name) {
-        Ok((name, upstream)) => {
-            let changes = |snapshot: &Snapshot| put(snapshot, &name, &upstream);
-            match call.submit(api, changes).await {
+    let refused = match taken(call, name) {
+        Ok((name, taken)) => {
+            let changes = |snapshot: &Snapshot| put(snapshot, &name, &taken);
+            match call.submit_upon(api, &name, changes).await {
                 Ok(done) => {
                     done.warnings
                         .iter()
@@ -168,20 +168,24 @@ async fn replace(api: &Api, call: &Call, name: &str) -> LegacyAnswer {
         .unwrap_or_else(|| said(StatusCode::INTERNAL_SERVER_ERROR, "add server failed"))
 }
 
-/// A group that was there under a name in another case goes by the new one from now on.
-fn put(snapshot: &Snapshot, name: &Name, upstream: &UpstreamSpec) -> Vec<Change> {
-    let old = snapshot.upstream(name).map(|old| old.name());
-    let renamed = old.filter(|old| old.as_str() != name.as_str());
-    let delete = renamed.map(|old| Change::DeleteUpstream { name: old.clone() });
-    let put = Change::PutUpstream {
-        name: name.clone(),
-        upstream: upstream.clone(),
+/// A group that was there keeps what a block cannot say, and goes by the name as it is written now.
+fn put(snapshot: &Snapshot, name: &Name, taken: &Taken) -> Vec<Change> {
+    let old = snapshot.upstream(name);
+    let renamed = old.filter(|old| old.name().as_str() != name.as_str());
+    let delete = renamed.map(|old| Change::DeleteUpstream {
+        name: old.name().clone(),
+    });
+    let upstream = match old {
+        Some(old) => taken.in_place_of(old.spec()),
+        None => taken.upstream.clone(),
     };
+    let name = name.clone();
+    let put = Change::PutUpstream { name, upstream };
     delete.into_iter().chain([put]).collect()
 }
 
 /// The group that the body describes, or why there is none.
-fn upstream(call: &Call, name: &str) -> Result<(Name, UpstreamSpec), String> {
+fn taken(call: &Call, name: &str) -> Result<(Name, Taken), String> {
     let name = Name::new(name).map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&call.request.body);
     let text = text.map_err(|error| format!("the body is no text in UTF-8: {error}"))?;
@@ -196,7 +200,7 @@ fn upstream(call: &Call, name: &str) -> Result<(Name, UpstreamSpec), String> {
     for gap in ignored {
         log::info!("dyups: upstream `{name}`: ignored: {gap}");
     }
-    Ok((name, taken.upstream))
+    Ok((name, taken))
 }
 
 /// Deletes the group, also while routes lead to it: their hosts then get 502, as in the original.

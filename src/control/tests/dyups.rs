@@ -202,6 +202,38 @@ async fn a_block_is_stored_with_all_that_it_says() {
 }
 
 #[tokio::test]
+async fn a_group_keeps_what_nginx_says_outside_of_its_block() {
+    let desk = empty().await;
+    let old = json!({
+        "host": "without_port", "retry": { "attempts": 1 }, "min_healthy": 1,
+        "timeouts": { "connect": "1s", "idle": "9s" },
+        "balance": "random", "keepalive": 5, "health": {}, "servers": ["10.0.0.1"],
+    });
+    desk.json("PUT", "/v1/upstreams/web", old).await.is(201);
+    post(&desk, "WEB", "server 10.0.0.1; server 10.0.0.2;").await;
+    let server =
+        |address: &str| json!({ "address": address, "weight": 1, "admin": "up", "backup": false });
+    let state = desk.get("/v1/state").await.json;
+    assert_eq!(
+        state["upstreams"]["WEB"],
+        json!({
+            "host": "without_port", "retry": { "attempts": 1 }, "min_healthy": 1,
+            "timeouts": { "connect": "1s" },
+            "servers": [server("10.0.0.1:80"), server("10.0.0.2:80")],
+            "changed_at": desk.revision(),
+        })
+    );
+    let said = "server 10.0.0.1; least_conn; keepalive 3; keepalive_timeout 4;";
+    post(&desk, "web", said).await;
+    let web = &desk.get("/v1/state").await.json["upstreams"]["web"];
+    assert_eq!(web["timeouts"], json!({ "connect": "1s", "idle": "4s" }));
+    assert_eq!(
+        (&web["balance"], &web["keepalive"]),
+        (&json!("least_connections"), &json!(3))
+    );
+}
+
+#[tokio::test]
 async fn what_the_operator_and_rest_say_is_shown_as_nginx_would() {
     let desk = empty().await;
     let servers = json!([
