@@ -2,7 +2,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench proof release prepare
+.PHONY: help demo test check bench fuzz proof release prepare
+
+# For each target of `make fuzz`.
+SECONDS_EACH ?= 60
 
 help: ## print this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -20,6 +23,9 @@ check: prepare ## format and lints, warnings as errors
 
 bench: prepare ## run the benchmarks
 	$(CARGO) bench --locked
+
+fuzz: prepare ## fuzz what reads foreign text, a minute for each target (SECONDS_EACH=...)
+	scripts/fuzz.sh nginx_upstream $(SECONDS_EACH)
 
 proof: prepare ## the claims that take long, at full size: about half an hour
 	@scripts/install.sh nginx=nginx-light wrk=wrk curl=curl python3=python3

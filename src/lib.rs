@@ -4,6 +4,7 @@
 
 // Vocabulary: what is said on the wire and kept in the store. It may be nonsense.
 pub mod change;
+pub mod nginx;
 pub mod spec;
 pub mod strict;
 

@@ -7,12 +7,14 @@
 mod arguments;
 mod call;
 mod cjson;
+mod dyups;
 mod healthcheck;
 mod page;
 mod servers;
 mod switch;
 mod ups;
 mod ups_api;
+mod upsync;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,14 +24,16 @@ use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hyper::ext::ReasonPhrase;
 
 use super::api::Api;
 use super::caller::Caller;
 use super::problem::{Code, Problem};
 use super::protection::{Connection, check_referer};
+use crate::nginx::LONGEST_TEXT;
 use crate::ports::legacy::{
     Interface, LONGEST_BODY, LegacyAnswer, LegacyHandler, LegacyRequest, normal_path,
 };
@@ -61,7 +65,8 @@ fn claims(interface: Interface, path: &str) -> bool {
         Interface::Switch => switch::claims(path),
         Interface::Ups => ups::claims(path),
         Interface::UpsApi => ups_api::claims(path) || healthcheck::claims(path),
-        Interface::Dyups | Interface::Upsync => false,
+        Interface::Dyups => dyups::claims(path),
+        Interface::Upsync => upsync::claims(path),
     }
 }
 
@@ -73,7 +78,8 @@ async fn answer(interface: Interface, api: &Api, call: &Call) -> LegacyAnswer {
             ups_api::answer(api, call).await
         }
         Interface::UpsApi => healthcheck::answer(api, call).await,
-        Interface::Dyups | Interface::Upsync => call::text(StatusCode::NOT_FOUND, String::new()),
+        Interface::Dyups => dyups::answer(api, call).await,
+        Interface::Upsync => upsync::answer(api, call).await,
     }
 }
 
@@ -106,11 +112,18 @@ async fn call_on_control(
     };
     let (caller, connection): (Caller, Connection) = (Caller::clone(caller), *connection);
     check_referer(&parts.headers, &connection)?;
-    let reading = tokio::time::timeout(PATIENCE, to_bytes(body, LONGEST_BODY));
+    let longest = match interface {
+        Interface::Dyups => LONGEST_TEXT,
+        _ => LONGEST_BODY,
+    };
+    let reading = tokio::time::timeout(PATIENCE, to_bytes(body, longest));
     let body = reading
         .await
         .map_err(|_| Problem::new(Code::RequestTimeout, "the body took longer than 30 s"))?
-        .map_err(|_| Problem::new(Code::BodyTooLarge, "here a body has at most 64 KiB"))?;
+        .map_err(|_| {
+            let detail = format!("here a body has at most {} KiB", longest / 1024);
+            Problem::new(Code::BodyTooLarge, detail)
+        })?;
     let text = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
     let request = LegacyRequest {
         path,
@@ -129,10 +142,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn response(answer: LegacyAnswer) -> Response {
     let body = Body::from(answer.body);
-    match answer.content_type {
-        Some(content_type) => (answer.status, [(CONTENT_TYPE, content_type)], body).into_response(),
-        None => (answer.status, body).into_response(),
+    let mut response = (answer.status, body).into_response();
+    if let Some(content_type) = answer.content_type {
+        let content_type = HeaderValue::from_static(content_type);
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
     }
+    if answer.status == StatusCode::METHOD_NOT_ALLOWED {
+        // nginx's words for it.
+        let reason = ReasonPhrase::from_static(b"Not Allowed");
+        response.extensions_mut().insert(reason);
+    }
+    response
 }
 
 #[async_trait]

@@ -9,6 +9,7 @@
 mod bodies;
 mod conditions;
 mod description;
+mod dyups;
 mod faults;
 mod history;
 mod legacy;
@@ -18,6 +19,7 @@ mod routes;
 mod server_settings;
 mod servers;
 mod upstreams;
+mod upsync;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -108,12 +108,13 @@ fn upstreams(spec: &Arc<Spec>, before: Option<&Snapshot>) -> Shards<Name, Arc<Up
     };
     let mut upstreams = before.upstreams.clone();
     for name in spec.changed_upstreams(&before.spec) {
-        match spec.upstreams.get(&name) {
+        match spec.upstreams.get_key_value(&name) {
             None => upstreams.remove(&name),
-            Some(upstream) => {
-                let old = upstreams.get(&name).map(|old| &**old);
-                let built = Upstream::build(&name, upstream, &spec.defaults, old);
-                upstreams.insert(name, Arc::new(built));
+            // The name as it is written now; it may have been in another case.
+            Some((name, upstream)) => {
+                let old = upstreams.get(name).map(|old| &**old);
+                let built = Upstream::build(name, upstream, &spec.defaults, old);
+                upstreams.insert(name.clone(), Arc::new(built));
             }
         }
     }

@@ -28,6 +28,9 @@ pub fn explain<S: AsRef<str>>(place: &[S], message: &str) -> String {
 
 /// The known word that was most likely meant.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    if word.len() > LONGEST_SLIP {
+        return None;
+    }
     let distance = |candidate: &&&str| strsim::damerau_levenshtein(word, candidate);
     let close = |candidate: &&&str| {
         let slips = distance(candidate);
@@ -36,6 +39,9 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     };
     known.iter().filter(close).min_by_key(distance).copied()
 }
+
+/// In bytes. No known word is half as long, and comparing takes the product of both lengths.
+const LONGEST_SLIP: usize = 64;
 
 /// Keys that only Pointsman itself writes.
 const OWN_KEYS: [&str; 2] = ["changed_at", "created_by"];
@@ -148,6 +154,8 @@ mod tests {
         );
         assert_eq!(nearest("zzz", &["balance", "host"]), None);
         assert_eq!(nearest("addr", &["address", "admin"]), Some("address"));
+        // Comparing it with every known key would take a second.
+        assert_eq!(nearest(&"a".repeat(8 << 20), &["address", "admin"]), None);
     }
 
     #[test]

@@ -113,6 +113,15 @@ impl StatusRange {
         }
     }
 
+    /// From one status to another, both included.
+    pub fn new(first: u16, last: u16) -> Result<Self, StatusError> {
+        if 100 <= first && first <= last && last <= 599 {
+            Ok(Self { first, last })
+        } else {
+            Err(StatusError(format!("{first}-{last}")))
+        }
+    }
+
     /// Whether the status is in the range.
     pub fn contains(self, status: u16) -> bool {
         (self.first..=self.last).contains(&status)
@@ -139,15 +148,13 @@ impl TryFrom<StatusText> for StatusRange {
                 first.trim().parse().ok().zip(last.trim().parse().ok())
             }
         };
-        match range {
-            Some((first, last)) if 100 <= first && first <= last && last <= 599 => {
-                Ok(Self { first, last })
-            }
-            _ => Err(StatusError(match text {
+        let range = range.and_then(|(first, last)| Self::new(first, last).ok());
+        range.ok_or_else(|| {
+            StatusError(match text {
                 StatusText::Number(status) => status.to_string(),
                 StatusText::Text(text) => text,
-            })),
-        }
+            })
+        })
     }
 }
 

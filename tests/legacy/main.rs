@@ -11,6 +11,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod dyups;
 mod healthcheck;
 mod http2;
 mod mounting;

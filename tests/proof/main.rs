@@ -12,6 +12,7 @@ mod support;
 
 mod changes;
 mod durability;
+mod groups;
 mod start;
 
 use std::env;

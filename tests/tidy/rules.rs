@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 11] = [
     &["ports"],
     &["clock"],
     &["domain"],
-    &["spec", "change", "strict"],
+    &["spec", "change", "nginx", "strict"],
 ];
 const VOCABULARY: usize = LAYERS.len() - 1;
 
@@ -154,7 +154,7 @@ fn first_segments(source: &Source, at: usize) -> Vec<(usize, String)> {
 pub(crate) fn purity(source: &Source) -> Problems {
     if !matches!(
         source.module().first(),
-        Some(&("domain" | "spec" | "change"))
+        Some(&("domain" | "spec" | "change" | "nginx"))
     ) {
         return Vec::new();
     }

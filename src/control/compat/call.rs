@@ -8,10 +8,10 @@ use super::super::settings::Role;
 use super::arguments::Arguments;
 use crate::change::Change;
 use crate::clock;
-use crate::controller::{Outcome, Refusal, Submission};
+use crate::controller::{Object, Outcome, Precondition, Refusal, Submission, Wanted};
 use crate::domain::snapshot::Snapshot;
 use crate::ports::legacy::{Interface, LegacyAnswer, LegacyRequest};
-use crate::spec::Meta;
+use crate::spec::{Meta, Name};
 
 /// One call: what was sent, by whom, and where it came in.
 pub(super) struct Call {
@@ -42,6 +42,15 @@ pub(super) struct Refused {
 }
 
 impl Refused {
+    /// A call that cannot be read.
+    pub(super) fn bad(detail: &str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            detail: one_line(detail),
+            is_on_rails: false,
+        }
+    }
+
     /// The status for scripts that answer 200 to whatever they know; the rest is said as it is.
     pub(super) fn legacy_status(&self) -> StatusCode {
         let is_told = self.is_later() || self.status == StatusCode::FORBIDDEN;
@@ -71,11 +80,52 @@ impl Call {
         }
     }
 
+    /// Where it came from, for the log.
+    pub(super) fn source(&self) -> &str {
+        &self.caller.source
+    }
+
     /// Submits the edits that `changes` finds for a state. They are found again when what they rest on
     /// is gone, or when the caller's rights depend on the state, and the state has changed meanwhile.
     pub(super) async fn submit(
         &self,
         api: &Api,
+        changes: impl Fn(&Snapshot) -> Vec<Change>,
+    ) -> Result<Outcome, Refused> {
+        self.submit_as(api, &Terms::default(), changes).await
+    }
+
+    /// The same for edits that rest on what this group is, or on that there is none.
+    pub(super) async fn submit_upon(
+        &self,
+        api: &Api,
+        group: &Name,
+        changes: impl Fn(&Snapshot) -> Vec<Change>,
+    ) -> Result<Outcome, Refused> {
+        let terms = Terms {
+            rests_on: Some(group),
+            ..Terms::default()
+        };
+        self.submit_as(api, &terms, changes).await
+    }
+
+    /// The same; routes may lead to groups that are gone then.
+    pub(super) async fn submit_leniently(
+        &self,
+        api: &Api,
+        changes: impl Fn(&Snapshot) -> Vec<Change>,
+    ) -> Result<Outcome, Refused> {
+        let terms = Terms {
+            is_lenient: true,
+            ..Terms::default()
+        };
+        self.submit_as(api, &terms, changes).await
+    }
+
+    async fn submit_as(
+        &self,
+        api: &Api,
+        terms: &Terms<'_>,
         changes: impl Fn(&Snapshot) -> Vec<Change>,
     ) -> Result<Outcome, Refused> {
         let mut last = Refusal::Busy;
@@ -85,11 +135,13 @@ impl Call {
             let caller = &self.caller;
             caller.may(Role::Operate, &changes, snapshot.spec())?;
             let submission = Submission {
+                precondition: terms.precondition(&snapshot),
                 found_for: caller.is_limited().then(|| snapshot.revision()),
+                lenient: terms.is_lenient,
                 ..Submission::new(changes, self.meta())
             };
             match api.controller.submit(submission).await {
-                Err(Refusal::Outdated) => last = Refusal::Busy,
+                Err(Refusal::Outdated | Refusal::Precondition(_)) => last = Refusal::Busy,
                 Err(refusal @ Refusal::Change { .. })
                     if api.snapshot().revision() != snapshot.revision() =>
                 {
@@ -124,6 +176,29 @@ impl Call {
             log::info!("revision {number}: {method} {path:?} by {author} from {source}");
         }
         outcome
+    }
+}
+
+/// On which terms a change is made.
+#[derive(Default)]
+struct Terms<'a> {
+    /// Whether routes may lead to groups that are gone then.
+    is_lenient: bool,
+    /// The group that must still be what it was.
+    rests_on: Option<&'a Name>,
+}
+
+impl Terms<'_> {
+    fn precondition(&self, snapshot: &Snapshot) -> Option<Precondition> {
+        let name = self.rests_on?;
+        let wanted = match snapshot.upstream(name) {
+            Some(group) => Wanted::ChangedIn(vec![group.spec().changed_at]),
+            None => Wanted::Absent,
+        };
+        Some(Precondition {
+            object: Object::Upstream(name.clone()),
+            wanted,
+        })
     }
 }
 

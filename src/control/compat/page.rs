@@ -8,14 +8,14 @@ use crate::ports::legacy::LegacyAnswer;
 /// A page about the state of this moment. It may be long, and is written away from the threads that serve.
 pub(super) async fn made(
     api: &Api,
-    content_type: &'static str,
+    content_type: impl Into<Option<&'static str>>,
     write: impl FnOnce(&Snapshot) -> String + Send + 'static,
 ) -> LegacyAnswer {
     let snapshot = api.snapshot();
     match tokio::task::spawn_blocking(move || write(&snapshot)).await {
         Ok(body) => LegacyAnswer {
             status: StatusCode::OK,
-            content_type: Some(content_type),
+            content_type: content_type.into(),
             body: body.into(),
         },
         Err(error) => {

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::change::Change;
 use crate::domain::server::{Health, Server};
 use crate::domain::upstream::Upstream;
-use crate::spec::{Address, Admin, Name};
+use crate::spec::{Address, Admin, Name, Span};
 
 /// A member of a group with what nginx says about one.
 pub(super) struct Shown<'a> {
@@ -25,16 +25,15 @@ pub(super) fn shown(upstream: &Upstream) -> impl Iterator<Item = Shown<'_>> {
         label: server.label(),
         weight: server.weight(),
         max_fails: server.spec().max_fails,
-        // nginx knows whole seconds.
-        fail_timeout: server
-            .spec()
-            .fail_timeout
-            .duration()
-            .as_millis()
-            .div_ceil(1000),
+        fail_timeout: whole_seconds(server.spec().fail_timeout),
         is_backup: server.is_backup(),
         is_down: is_down(server),
     })
+}
+
+/// nginx knows whole seconds, and 0 would say another thing than a part of one.
+pub(super) fn whole_seconds(span: Span) -> u128 {
+    span.duration().as_millis().div_ceil(1000)
 }
 
 fn is_down(server: &Server) -> bool {
