@@ -6,6 +6,7 @@
 mod env;
 mod errors;
 mod file;
+mod holes;
 mod reader;
 mod rules;
 mod seed;
@@ -21,6 +22,7 @@ use std::path::Path;
 
 use crate::ports::access_log::AccessLogSettings;
 use crate::spec::{Spec, without_effect};
+use holes::Holes;
 
 pub use errors::{ConfigErrors, Mark, Problem};
 pub use settings::{
@@ -132,13 +134,11 @@ fn read_config(
     env::expand(&mut root, variable, &mut reader);
     let written = file::ConfigFile::read(&root, &mut reader);
     let mut config = written.settle(variable);
-    // Where a piece could not be read, a rule about the rest would only say so again.
-    if !reader.is_incomplete() {
-        for broken in rules::broken(&config) {
-            reader.note(root.nearest(&broken.pointer), broken.message);
-        }
+    for broken in rules::broken(&config, &root, &reader.holes) {
+        let place = reader.holes.place(&root, &broken.pointer);
+        reader.note(place, broken.message);
     }
-    config.warnings = warnings(&config.seed, &root);
+    config.warnings = warnings(&config.seed, &root, &reader.holes);
     let problems = reader.into_problems();
     if problems.is_empty() {
         Ok(config)
@@ -147,10 +147,10 @@ fn read_config(
     }
 }
 
-fn warnings(seed: &Spec, root: &tree::Node) -> Vec<Problem> {
+fn warnings(seed: &Spec, root: &tree::Node, holes: &Holes) -> Vec<Problem> {
     let told = seed.upstreams.iter().filter_map(|(name, upstream)| {
         let message = without_effect(name, upstream)?;
-        let at = root.nearest(&format!("/upstreams/{name}/servers"));
+        let at = holes.place(root, &format!("/upstreams/{name}/servers"));
         Some(Problem { at, message })
     });
     let mut warnings: Vec<_> = told.collect();

@@ -14,6 +14,7 @@ mod description;
 mod edit;
 mod json;
 mod outcome;
+mod pace;
 mod parameters;
 mod probes;
 mod problem;
@@ -54,6 +55,7 @@ use crate::controller::Controller;
 use crate::ports::legacy::{Interface, LegacyHandler};
 use crate::ports::telemetry::Metrics;
 use api::Api;
+use pace::Paced;
 use protection::Connection;
 
 pub use settings::{ControlSettings, Place, Role, Token};
@@ -110,7 +112,7 @@ impl ServerApp for Control {
             .max_headers(MOST_HEADERS)
             .max_buf_size(LONGEST_HEAD)
             .keep_alive(!*shutdown.borrow());
-        let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let mut serving = pin!(http.serve_connection(TokioIo::new(Paced::new(stream)), service));
         let mut stopping = shutdown.clone();
         let ended = tokio::select! {
             ended = &mut serving => ended,

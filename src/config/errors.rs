@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 
 /// A place in the file; both count from 1, columns in characters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark {
     /// The line.
     pub line: usize,

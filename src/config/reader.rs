@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+use super::holes::Holes;
 use super::tree::{Content, Node};
 use super::{Mark, Problem};
 use crate::spec::explain;
@@ -11,7 +12,7 @@ use crate::spec::explain;
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     problems: Vec<Problem>,
-    incomplete: bool,
+    pub(super) holes: Holes,
 }
 
 /// More problems than anyone reads at once; the rest shows after the first are fixed.
@@ -26,9 +27,9 @@ impl Reader {
         }
     }
 
-    /// Adds a problem that leaves a hole in what is read.
+    /// Adds a problem that leaves the value at this place unread.
     pub(super) fn note_hole(&mut self, at: Mark, message: impl Into<String>) {
-        self.incomplete = true;
+        self.holes.add(at);
         self.note(at, message);
     }
 
@@ -48,11 +49,6 @@ impl Reader {
         false
     }
 
-    /// Whether a piece is missing because it could not be read.
-    pub(super) fn is_incomplete(&self) -> bool {
-        self.incomplete
-    }
-
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems
     }
@@ -69,7 +65,7 @@ impl Reader {
             let path = steps(error.path());
             let full = self.problems.len() >= MOST_PROBLEMS;
             if full || !self.take_out(node.to_mut(), place, &path, &error.inner().to_string()) {
-                self.incomplete = true;
+                self.holes.add(node.at);
                 return None;
             }
         }
@@ -95,17 +91,21 @@ impl Reader {
             if !pruned {
                 self.note(at, text);
             }
-            self.incomplete = true;
-            return remove(root, path).is_some();
+            let removed = remove(root, path);
+            self.leave_out(&removed);
+            return removed.is_some();
         }
         let unknown_key = message.starts_with("unknown field");
-        match remove(root, path) {
+        let removed = remove(root, path);
+        if !unknown_key {
+            self.leave_out(&removed);
+        }
+        match removed {
             Some(removed) if unknown_key => {
                 self.note(removed.key, text);
                 true
             }
             Some(removed) => {
-                self.incomplete = true;
                 if !removed.is_noted {
                     self.note(removed.value, text);
                 }
@@ -117,6 +117,14 @@ impl Reader {
             }
         }
     }
+
+    fn leave_out(&mut self, removed: &Option<Removed>) {
+        match removed {
+            Some(removed) if removed.is_item => self.holes.leave_out(removed.value),
+            Some(removed) => self.holes.add(removed.value),
+            None => {}
+        }
+    }
 }
 
 struct Removed {
@@ -124,6 +132,8 @@ struct Removed {
     value: Mark,
     /// Whether it has a problem already.
     is_noted: bool,
+    /// Whether it was an item of a list.
+    is_item: bool,
 }
 
 fn find<'a>(node: &'a Node, path: &[String]) -> Option<&'a Node> {
@@ -155,7 +165,7 @@ fn remove(node: &mut Node, path: &[String]) -> Option<Removed> {
             }
             let item = items.remove(index);
             node.pruned = true;
-            Some(removed(item.at, &item))
+            Some(removed(item.at, &item, true))
         }
         Content::Map(entries) => {
             let index = entries.iter().position(|entry| entry.key == *step)?;
@@ -165,17 +175,18 @@ fn remove(node: &mut Node, path: &[String]) -> Option<Removed> {
             }
             let entry = entries.remove(index);
             node.pruned = true;
-            Some(removed(entry.at, &entry.value))
+            Some(removed(entry.at, &entry.value, false))
         }
     }
 }
 
-fn removed(key: Mark, value: &Node) -> Removed {
+fn removed(key: Mark, value: &Node, is_item: bool) -> Removed {
     let is_noted = value.pruned && matches!(value.content, Content::Scalar { .. });
     Removed {
         key,
         value: value.at,
         is_noted,
+        is_item,
     }
 }
 

@@ -2,17 +2,30 @@
 
 use std::collections::HashSet;
 
+use super::holes::Holes;
+use super::tree::Node;
 use super::{Config, ControlSettings, ListenAddress};
 use crate::spec::{Broken, ForbiddenAddresses, broken_rules};
 
-/// Every broken rule; pointers begin at the top of the file.
-pub(super) fn broken(config: &Config) -> Vec<Broken> {
-    let mut broken = listeners(config);
+/// Every broken rule about what could be read; pointers begin at the top of the file.
+pub(super) fn broken(config: &Config, root: &Node, holes: &Holes) -> Vec<Broken> {
+    let has_control = holes.is_whole(root, "/control/address");
+    let mut broken = listeners(config, has_control);
     broken.extend(process(config));
-    broken.extend(protection(&config.control));
+    if holes.is_whole(root, "/control") {
+        broken.extend(protection(&config.control));
+    }
     broken.extend(tokens(&config.control));
     broken.extend(broken_rules(&config.seed));
-    broken.extend(config.control.forbidden_addresses().in_state(&config.seed));
+    if has_control && holes.is_whole(root, "/control/allow_link_local") {
+        broken.extend(config.control.forbidden_addresses().in_state(&config.seed));
+    }
+    // Where no group could be read, nobody knows which there are.
+    let has_upstreams = holes.is_read(root, "/upstreams");
+    broken.retain(|broken| {
+        let is_target = broken.pointer.starts_with("/routes/") && broken.pointer.ends_with("/to");
+        holes.is_whole(root, &broken.pointer) && (has_upstreams || !is_target)
+    });
     broken
 }
 
@@ -47,19 +60,20 @@ fn process(config: &Config) -> Vec<Broken> {
     broken
 }
 
-fn listeners(config: &Config) -> Vec<Broken> {
+/// `has_control`: whether the control endpoint's address is known.
+fn listeners(config: &Config, has_control: bool) -> Vec<Broken> {
     let mut broken = Vec::new();
     if config.listeners.is_empty() {
         let message = "no listener: name one, or leave `listeners` out for 0.0.0.0:8080";
         broken.push(Broken::new("/listeners", message));
     }
-    let control = (&config.control.address, "the control endpoint");
+    let control = has_control.then_some((&config.control.address, "the control endpoint"));
     for (index, listener) in config.listeners.iter().enumerate() {
         let address = &listener.address;
         let before = config.listeners.iter().take(index);
         let mut taken = before
             .map(|other| (&other.address, "another listener"))
-            .chain([control]);
+            .chain(control);
         if let Some((other, whose)) = taken.find(|(other, _)| other.overlaps(address)) {
             let message = format!("`{address}` is taken by {whose} on `{other}`");
             broken.push(Broken::new(format!("/listeners/{index}/address"), message));

@@ -21,16 +21,18 @@ pub(super) fn read_upstreams(
         let name = match Name::new(key) {
             Ok(name) => name,
             Err(error) => {
-                reader.note_hole(*at, error.to_string());
+                reader.note(*at, error.to_string());
+                reader.holes.add(value.at);
                 continue;
             }
         };
         if let Some(first) = places.insert(name.clone(), *at) {
             let message = format!("`{key}` is the upstream of line {}", first.line);
-            reader.note_hole(
+            reader.note(
                 *at,
                 format!("{message}: names are unique, whatever their case"),
             );
+            reader.holes.add(value.at);
         }
         let upstream = read_upstream(&["upstreams", key], value, reader);
         upstreams.insert(name, Arc::new(upstream));
@@ -47,7 +49,8 @@ pub(super) fn read_upstream(place: &[&str], node: &Node, reader: &mut Reader) ->
         if entry.key == "health" && entry.value.is_null() {
             let message =
                 "write `health: {}` for checks with the defaults, or leave it out for none";
-            reader.note_hole(entry.at, message);
+            reader.note(entry.at, message);
+            reader.holes.add(entry.value.at);
         }
     }
     refuse_own_keys(node, reader);
@@ -62,10 +65,20 @@ pub(super) fn read_routes(node: &Node, reader: &mut Reader) -> SharedList<Arc<Ro
     let mut routes = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let index = index.to_string();
+        let holes = reader.holes.count();
+        let mut route = None;
         if reader.is_map(item, "a route") {
             refuse_own_keys(item, reader);
-            routes.extend(reader.read(&["routes", &index], item));
+            route = reader.read(&["routes", &index], item);
         }
+        // With a default in the place of what could not be read, it would seem to collide with others.
+        if reader.holes.count() > holes {
+            route = None;
+        }
+        if route.is_none() {
+            reader.holes.leave_out(item.at);
+        }
+        routes.extend(route);
     }
     name_routes(&mut routes);
     routes.into_iter().map(Arc::new).collect()
@@ -75,7 +88,7 @@ fn refuse_own_keys(node: &Node, reader: &mut Reader) {
     for entry in node.entries() {
         if matches!(entry.key.as_str(), "changed_at" | "created_by") {
             let message = format!("`{}` is kept by Pointsman itself", entry.key);
-            reader.note_hole(entry.at, message);
+            reader.note(entry.at, message);
         }
     }
 }

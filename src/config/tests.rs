@@ -278,7 +278,11 @@ upstreams:
 fn a_bad_value_is_told_with_what_fits() {
     insta::assert_snapshot!(errors("server: {shutdown_grace: 30}"), @r##"f:1:26: expected a length of time with its unit, such as `2s`, not integer `30`"##);
     insta::assert_snapshot!(errors("server: {shutdown_grace: 30 s}"), @r##"f:1:26: `30 s` is not a length of time: write a whole number with ms, s, m, h or d, at most 3650d"##);
-    insta::assert_snapshot!(errors("server: {threads: 0, probe_concurrency: 0, node: a b}"), @r##"f:1:50: a name consists of letters, digits, `.`, `_`, `:` and `-`; `a b` has ' '"##);
+    insta::assert_snapshot!(errors("server: {threads: 0, probe_concurrency: 0, node: a b}"), @r##"
+f:1:19: write `auto` or a number of threads from 1 to 512
+f:1:41: without a single probe nothing is checked: write 1 or more
+f:1:50: a name consists of letters, digits, `.`, `_`, `:` and `-`; `a b` has ' '
+"##);
     insta::assert_snapshot!(servers("[10.0.0.1:0, 10.0.0.1:70000, 10.0.0.300, '']"), @r##"
 f:3:15: `10.0.0.1:0`: a port is a number from 1 to 65535
 f:3:27: `10.0.0.1:70000`: a port is a number from 1 to 65535

@@ -75,29 +75,6 @@ impl Node {
         matches!(&self.content, Content::Scalar { text, plain: true } if is_null(text))
     }
 
-    /// The place of what a JSON pointer points at, or of the nearest thing around it.
-    pub(super) fn nearest(&self, pointer: &str) -> Mark {
-        let mut node = self;
-        for segment in pointer.split('/').skip(1) {
-            match node.child(segment) {
-                Some(child) => node = child,
-                None => break,
-            }
-        }
-        node.at
-    }
-
-    fn child(&self, segment: &str) -> Option<&Node> {
-        match &self.content {
-            Content::Scalar { .. } => None,
-            Content::List(items) => items.get(segment.parse::<usize>().ok()?),
-            Content::Map(entries) => {
-                let entry = entries.iter().find(|entry| entry.key == segment);
-                entry.map(|entry| &entry.value)
-            }
-        }
-    }
-
     /// As a value without places.
     pub(super) fn value(&self) -> Value {
         match &self.content {

@@ -2,7 +2,7 @@
 
 use crate::support::{Client, Edge, Origin, pointsman, until};
 use crate::two_groups;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Stdio};
@@ -28,6 +28,22 @@ fn a_head_that_does_not_end_is_cut_off() {
         start.elapsed()
     );
     let _ = edge.control().get("/v1/state").is(200);
+}
+
+#[test]
+fn an_answer_that_is_not_taken_is_given_up() {
+    let (blue, green) = (Origin::start(), Origin::start());
+    let edge = two_groups(&blue, &green);
+    // As many answers as no socket holds, and none is read.
+    let asks = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1000);
+    let mut slow = TcpStream::connect(edge.control_address()).unwrap();
+    slow.write_all(asks.as_bytes()).unwrap();
+    slow.set_write_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    until("the connection is cut", || {
+        let error = slow.write_all(asks.as_bytes()).err()?;
+        (error.kind() != ErrorKind::WouldBlock).then_some(())
+    });
 }
 
 #[test]
