@@ -10,6 +10,7 @@ mod bodies;
 mod conditions;
 mod description;
 mod dyups;
+mod dyups_rights;
 mod faults;
 mod history;
 mod legacy;

@@ -3,38 +3,38 @@
 use crate::support::{Client, Edge, Origin, Response, until};
 use std::fs;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// No group; each host goes to the group of its name, as `proxy_pass http://$dyups_host` leads it.
-fn by_host() -> Edge {
+pub(crate) fn by_host() -> Edge {
     Edge::builder().route("*", "{host}").start()
 }
 
 /// As `curl -d` does it.
-fn call(edge: &Edge, method: &str, path: &str, body: &str) -> Response {
+pub(crate) fn call(edge: &Edge, method: &str, path: &str, body: &str) -> Response {
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     Client::connect(edge.control_address()).request(method, path, &form, body.as_bytes())
 }
 
-fn told(edge: &Edge, method: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) fn told(edge: &Edge, method: &str, path: &str, body: &str) -> (u16, String) {
     let answer = call(edge, method, path, body);
     (answer.status, answer.text())
 }
 
-fn post(edge: &Edge, name: &str, body: &str) -> (u16, String) {
+pub(crate) fn post(edge: &Edge, name: &str, body: &str) -> (u16, String) {
     told(edge, "POST", &format!("/upstream/{name}"), body)
 }
 
-fn done() -> (u16, String) {
+pub(crate) fn done() -> (u16, String) {
     (200, "success".into())
 }
 
-fn failed() -> (u16, String) {
+pub(crate) fn failed() -> (u16, String) {
     (500, "add server failed".into())
 }
 
 /// Who serves this host now, or the status.
-fn served(edge: &Edge, host: &str) -> String {
+pub(crate) fn served(edge: &Edge, host: &str) -> String {
     let answer = edge.client().host(host).get("/", &[]);
     match answer.status {
         200 => answer.text(),
@@ -300,102 +300,6 @@ fn ten_thousand_servers_are_one_group_and_one_more_are_none() {
     let padded = format!("{many}{}", " ".repeat((1 << 20) - many.len()));
     assert_eq!(post(&edge, "many", &padded), done());
     assert_eq!(post(&edge, "many", &format!("{padded} ")).0, 413);
-}
-
-#[test]
-fn groups_come_and_go_under_load_without_a_wrong_answer() {
-    let origins = Origin::many(2);
-    let edge = by_host();
-    let body = |at: usize| format!("server {};", origins[at].address());
-    assert_eq!(post(&edge, "stays", &body(0)), done());
-    let deadline = Instant::now() + Duration::from_secs(2);
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let mut client = edge.client().host("stays");
-                while Instant::now() < deadline {
-                    let answer = client.get("/", &[]);
-                    assert_eq!((answer.status, answer.text()), (200, origins[0].name()));
-                }
-            });
-        }
-        for round in 0.. {
-            if Instant::now() >= deadline {
-                break;
-            }
-            let at = round % 2;
-            assert_eq!(post(&edge, "comes", &body(at)), done());
-            assert_eq!(served(&edge, "comes"), origins[at].name());
-            if round % 3 == 2 {
-                assert_eq!(told(&edge, "DELETE", "/upstream/comes", ""), done());
-                assert_eq!(served(&edge, "comes"), "502");
-            }
-        }
-    });
-}
-
-#[test]
-fn callers_of_one_group_at_a_time_lose_no_change_of_it_and_none_of_the_groups_settings() {
-    let edge = by_host();
-    assert_eq!(post(&edge, "busy", "server 127.0.0.1:1;"), done());
-    thread::scope(|scope| {
-        for caller in 0..4 {
-            let edge = &edge;
-            scope.spawn(move || {
-                for round in 1..=20 {
-                    let body = format!("server 127.0.0.{}:{round};", caller + 1);
-                    // The answer to whoever loses too many races, as the original says of its lock.
-                    let busy = (409, "wait and try again\n".to_owned());
-                    until("the change is made", || {
-                        let answer = post(edge, "busy", &body);
-                        assert!(answer == done() || answer == busy, "{answer:?}");
-                        (answer == done()).then_some(())
-                    });
-                }
-            });
-        }
-        let control = edge.control();
-        for attempts in (1..=10).chain([3]) {
-            let retry = serde_json::json!({ "retry": { "attempts": attempts } });
-            let _ = control.patch("/v1/upstreams/busy", &retry).is(200);
-            let group = control.get("/v1/upstreams/busy").is(200).json;
-            assert_eq!(group["retry"]["attempts"], attempts);
-        }
-    });
-    let group = edge.control().get("/v1/upstreams/busy").is(200).json;
-    assert_eq!(group["retry"]["attempts"], 3);
-    assert_eq!(group["servers"].as_array().unwrap().len(), 1);
-}
-
-#[test]
-fn a_page_about_a_group_is_the_one_of_upsync() {
-    let edge = by_host();
-    let show = |query: &str| {
-        let answer = call(&edge, "GET", &format!("/upstream_show{query}"), "");
-        assert_eq!(
-            (answer.status, answer.header("content-type")),
-            (200, Some("text/plain"))
-        );
-        answer.text()
-    };
-    assert_eq!(show(""), "No upstreams defined");
-    let body =
-        "server 127.0.0.1:8088 weight=10 max_fails=3;server 127.0.0.1:8089 max_fails=2 down;";
-    assert_eq!(post(&edge, "test", body), done());
-    let test = "Upstream name: test; Backend server count: 2
-        server 127.0.0.1:8088 weight=10 max_fails=3 fail_timeout=10s;
-        server 127.0.0.1:8089 weight=1 max_fails=2 fail_timeout=10s down;
-";
-    assert_eq!((show("?test"), show("?TEST")), (test.into(), test.into()));
-    assert_eq!(show(""), format!("{test}\n"));
-    let unknown = "The upstream you requested does not exist. Please double-check the name";
-    assert_eq!(show("?nosuch"), unknown);
-    assert_eq!(
-        told(&edge, "POST", "/upstream_show?test", ""),
-        (405, String::new())
-    );
-    let head = call(&edge, "HEAD", "/upstream_show?test", "");
-    assert_eq!((head.status, head.body.len()), (200, 0));
 }
 
 #[test]

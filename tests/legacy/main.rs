@@ -12,6 +12,7 @@
 mod support;
 
 mod dyups;
+mod dyups_at_once;
 mod healthcheck;
 mod http2;
 mod mounting;
@@ -21,6 +22,7 @@ mod switch;
 mod switch_state;
 mod ups;
 mod ups_api;
+mod upsync;
 
 use support::{Edge, EdgeBuilder, Origin, Response};
 
