@@ -1,5 +1,6 @@
 //! What a reader of the file or of an API answer is told when a text does not fit its type.
 
+use super::shortened;
 use super::unsupported::{is_at, is_planned, is_planned_value};
 
 /// Rewrites serde's message about the value at `place` for the person who wrote it.
@@ -28,6 +29,9 @@ pub fn explain<S: AsRef<str>>(place: &[S], message: &str) -> String {
 
 /// The known word that was most likely meant.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    if word.len() > LONGEST_SLIP {
+        return None;
+    }
     let distance = |candidate: &&&str| strsim::damerau_levenshtein(word, candidate);
     let close = |candidate: &&&str| {
         let slips = distance(candidate);
@@ -36,6 +40,9 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     };
     known.iter().filter(close).min_by_key(distance).copied()
 }
+
+/// No known word is so long, and a comparison costs the product of both lengths, in memory too.
+const LONGEST_SLIP: usize = 64;
 
 /// Keys that only Pointsman itself writes.
 const OWN_KEYS: [&str; 2] = ["changed_at", "created_by"];
@@ -52,7 +59,7 @@ fn unknown_key(container: &[&str], key: &str, known: &[&str]) -> String {
     if is_planned(container, key) {
         format!("`{key}` is not supported yet")
     } else {
-        format!("unknown key `{key}`; {}", hint(key, known))
+        format!("unknown key `{}`; {}", shortened(key), hint(key, known))
     }
 }
 
@@ -60,7 +67,11 @@ fn unknown_value(place: &[&str], value: &str, known: &[&str]) -> String {
     if is_planned_value(place, value) {
         format!("`{value}` is not supported yet")
     } else {
-        format!("unknown value `{value}`; {}", hint(value, known))
+        format!(
+            "unknown value `{}`; {}",
+            shortened(value),
+            hint(value, known)
+        )
     }
 }
 
@@ -86,7 +97,8 @@ fn mismatch(message: &str) -> String {
         .and_then(|rest| rest.rsplit_once(", expected "));
     match parts {
         Some((found, expected)) => {
-            format!("expected {}, not {}", wanted(expected), thing(found))
+            let found = shortened(thing(found));
+            format!("expected {}, not {found}", wanted(expected))
         }
         None => message.to_owned(),
     }
