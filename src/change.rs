@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::spec::{Address, Name, RouteSpec, ServerSpec, Spec, Target, UpstreamSpec};
+use crate::spec::{Address, Name, RouteSpec, ServerSpec, Spec, Target, UpstreamSpec, shortened};
 
 pub use diff::{diff, entries};
 
@@ -130,7 +130,7 @@ pub enum ChangeError {
     #[error("route `{0}` was not made by a switch: delete it by its own call")]
     NotASwitch(Name),
     /// The host has no route to delete.
-    #[error("host `{0}` has no route that a switch made")]
+    #[error("host `{}` has no route that a switch made", shortened(.0))]
     NoHostRoute(String),
     /// A value that its field does not take.
     #[error("{message}")]

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Change;
 use crate::spec::{DiffEntry, Name, RouteSpec, Spec};
@@ -85,7 +85,8 @@ fn by_id<'a>(routes: &[&'a Arc<RouteSpec>]) -> HashMap<&'a Name, &'a Arc<RouteSp
     routes.iter().filter_map(with_id).collect()
 }
 
-/// What differs between two states, value by value. Costs a look at each object, and work only for
+/// What differs between two states, value by value; the order of routes as the ids of those among which
+/// it differs. Costs a look at each object, and work only for
 /// those that differ.
 pub fn entries(before: &Spec, after: &Spec) -> Vec<DiffEntry> {
     let mut found = Vec::new();
@@ -138,6 +139,29 @@ fn route_entries(before: &Spec, after: &Spec, found: &mut Vec<DiffEntry>) {
         };
         compare(&format!("/routes/{id}"), value(old), value(new), found);
     }
+    let stay = |routes: &[&'_ Arc<RouteSpec>]| -> Vec<Name> {
+        let both = |id: &Name| old.contains_key(id) && new.contains_key(id);
+        ids(routes).into_iter().filter(both).collect()
+    };
+    // The order decides between routes that fit equally well.
+    if stay(&part.old) != stay(&part.new) {
+        let (old, new) = (ids(&part.old), ids(&part.new));
+        let (old, new) = without_same_ends(&old, &new);
+        compare("/routes", json!(old), json!(new), found);
+    }
+}
+
+/// Two lists without what both begin with and what both end with.
+fn without_same_ends<'a>(old: &'a [Name], new: &'a [Name]) -> (&'a [Name], &'a [Name]) {
+    let same = |(old, new): &(&Name, &Name)| old == new;
+    let head = old.iter().zip(new).take_while(same).count();
+    let (_, old) = old.split_at(head);
+    let (_, new) = new.split_at(head);
+    let tail = old.iter().rev().zip(new.iter().rev());
+    let tail = tail.take_while(same).count();
+    let (old, _) = old.split_at(old.len() - tail);
+    let (new, _) = new.split_at(new.len() - tail);
+    (old, new)
 }
 
 /// An object as JSON, its servers by their address, without the keys that say only who and when.

@@ -1,5 +1,6 @@
 use super::reader::Reader;
 use super::tree::{Content, Node};
+use crate::spec::shortened;
 
 /// Replaces `${NAME}` and `${NAME:-default}` in every value. A variable that is not set and has no
 /// default is a problem. As in a shell, the default also stands in for an empty one.
@@ -37,19 +38,21 @@ fn expanded(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Str
     while let Some((before, after)) = rest.split_once("${") {
         let (inside, behind) = after
             .split_once('}')
-            .ok_or_else(|| format!("`${{{after}` has no closing `}}`"))?;
+            .ok_or_else(|| format!("`${{{}` has no closing `}}`", shortened(after)))?;
         let (name, default) = match inside.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (inside, None),
         };
         if !is_variable_name(name) {
             return Err(format!(
-                "`${{{inside}}}` names no variable: write `${{NAME}}` or `${{NAME:-default}}`"
+                "`${{{}}}` names no variable: write `${{NAME}}` or `${{NAME:-default}}`",
+                shortened(inside)
             ));
         }
         let set = variable(name).filter(|value| default.is_none() || !value.is_empty());
         let value = set.or_else(|| default.map(str::to_owned));
         let value = value.ok_or_else(|| {
+            let name = shortened(name);
             format!("the environment has no `{name}`; `${{{name}:-default}}` gives a default")
         })?;
         done.push_str(before);

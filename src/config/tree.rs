@@ -6,6 +6,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_yaml::Value;
 
 use super::{Mark, Problem};
+use crate::spec::shortened;
 
 /// A value with its place.
 #[derive(Debug, Clone)]
@@ -264,7 +265,11 @@ fn key(node: Node, keys: &mut HashMap<String, Mark>) -> Result<(String, Mark), P
     match keys.insert(text.clone(), at) {
         Some(first) => Err(problem(
             at,
-            format!("`{text}` is already set in line {}", first.line),
+            format!(
+                "`{}` is already set in line {}",
+                shortened(&text),
+                first.line
+            ),
         )),
         None => Ok((text, at)),
     }
@@ -275,10 +280,10 @@ fn is_text(tag: Option<&Tag>, at: Mark) -> Result<bool, Problem> {
     match tag {
         None => Ok(false),
         Some(tag) if tag.is_yaml_core_schema() => Ok(tag.suffix == "str"),
-        Some(tag) => Err(problem(
-            at,
-            format!("the tag `{}{}` means nothing here", tag.handle, tag.suffix),
-        )),
+        Some(tag) => Err(problem(at, {
+            let tag = format!("{}{}", tag.handle, tag.suffix);
+            format!("the tag `{}` means nothing here", shortened(&tag))
+        })),
     }
 }
 

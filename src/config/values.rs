@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::ports::access_log::{LogFormat, LogTarget};
 use crate::ports::legacy::Interface;
-use crate::spec::Address;
+use crate::spec::{Address, shortened};
 use crate::store::StoreSettings;
 
 /// Where to listen: `ip:port`, `[v6]:port` or `unix:/path`.
@@ -59,10 +59,12 @@ impl TryFrom<String> for ListenAddress {
         match (text.parse::<SocketAddr>(), port) {
             (Ok(address), _) if address.port() != 0 => Ok(Self::Tcp(address)),
             (Ok(_), _) | (Err(_), Some(Err(_))) => Err(format!(
-                "`{text}`: a port to listen on is a number from 1 to 65535"
+                "`{}`: a port to listen on is a number from 1 to 65535",
+                shortened(&text)
             )),
             (Err(_), _) => Err(format!(
-                "`{text}` is no address to listen on: write `ip:port`, `[v6]:port` or `unix:/path`"
+                "`{}` is no address to listen on: write `ip:port`, `[v6]:port` or `unix:/path`",
+                shortened(&text)
             )),
         }
     }
@@ -87,10 +89,10 @@ impl TryFrom<String> for Network {
     fn try_from(text: String) -> Result<Self, String> {
         let network = text.parse::<IpNet>().map(|network| network.trunc());
         let address = || text.parse::<IpAddr>().map(IpNet::from);
-        network
-            .or_else(|_| address())
-            .map(Self)
-            .map_err(|_| format!("`{text}` is neither an address nor a network such as 10.0.0.0/8"))
+        network.or_else(|_| address()).map(Self).map_err(|_| {
+            let text = shortened(&text);
+            format!("`{text}` is neither an address nor a network such as 10.0.0.0/8")
+        })
     }
 }
 
@@ -131,6 +133,7 @@ impl TryFrom<SizeText> for ByteSize {
             number.checked_mul(1 << power)
         });
         parsed.map(Self).ok_or_else(|| {
+            let text = shortened(&text);
             format!("`{text}` is not a size: write a whole number with B, KiB, MiB, GiB or TiB")
         })
     }
@@ -152,7 +155,8 @@ impl TryFrom<String> for StoreText {
                 Err("`redis://` is not supported yet".to_owned())
             }
             (text, None) => Err(format!(
-                "`{text}` is no store: write `memory` or `sqlite:PATH`"
+                "`{}` is no store: write `memory` or `sqlite:PATH`",
+                shortened(text)
             )),
         }
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::json;
 use super::problem::{Code, Problem};
+use crate::spec::shortened;
 
 /// The body of a change.
 pub(super) struct Content {
@@ -101,7 +102,7 @@ pub(super) fn refuse_keys(
     let pointer = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
     Err(Problem::field(
         pointer,
-        format!("unknown key `{key}`; {hint}"),
+        format!("unknown key `{}`; {hint}", shortened(key)),
     ))
 }
 
@@ -143,7 +144,8 @@ fn kind(headers: &HeaderMap, method: &Method) -> Result<Kind, Problem> {
         "application/merge-patch+json" if method == Method::PATCH => Ok(Kind::Json),
         "application/x-www-form-urlencoded" => Ok(Kind::Form),
         _ => Err(unsupported(&format!(
-            "`{name}` is not taken here; send `application/json`"
+            "`{}` is not taken here; send `application/json`",
+            shortened(name)
         ))),
     }
 }

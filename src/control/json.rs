@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value};
 use serde_path_to_error::Segment;
 
 use super::problem::{Code, Problem};
-use crate::spec::{explain, list_for_object};
+use crate::spec::{explain, list_for_object, shortened};
 
 /// Parses a JSON text (RFC 8259). A key that stands twice in one object is refused: readers differ
 /// in which of the two they take. Nesting ends at 128 (serde_json's limit).
@@ -110,7 +110,8 @@ impl<'de> de::Visitor<'de> for Strict {
         while let Some(key) = entries.next_key::<String>()? {
             if object.contains_key(&key) {
                 return Err(de::Error::custom(format_args!(
-                    "the key `{key}` stands twice"
+                    "the key `{}` stands twice",
+                    shortened(&key)
                 )));
             }
             let value = entries.next_value_seed(Strict)?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::revision::RevisionView;
+use crate::spec::shortened;
 
 /// Why a request was refused, on its way to become an answer by RFC 9457.
 #[derive(Debug)]
@@ -25,7 +26,7 @@ impl Problem {
     pub(super) fn new(code: Code, detail: impl Display) -> Self {
         Self(Box::new(Parts {
             code,
-            detail: detail.to_string(),
+            detail: limited(detail.to_string()),
             errors: Vec::new(),
             conflict: None,
             headers: Vec::new(),
@@ -38,6 +39,7 @@ impl Problem {
             pointer: pointer.into(),
             message: message.to_string(),
         };
+        let error = error.limited();
         let detail = match error.pointer.as_str() {
             "" => error.message.clone(),
             pointer => format!("{pointer}: {}", error.message),
@@ -46,6 +48,8 @@ impl Problem {
     }
 
     pub(super) fn with_errors(mut self, errors: impl IntoIterator<Item = FieldError>) -> Self {
+        let room = MOST_ERRORS.saturating_sub(self.0.errors.len());
+        let errors = errors.into_iter().take(room).map(FieldError::limited);
         self.0.errors.extend(errors);
         self
     }
@@ -74,6 +78,32 @@ impl Problem {
     #[cfg(test)]
     pub(super) fn code(&self) -> Code {
         self.0.code
+    }
+}
+
+/// More than anyone reads at once; the rest shows after the first are fixed.
+const MOST_ERRORS: usize = 100;
+
+/// An answer about an input is no second copy of it: what quotes it shortens it, and this holds for
+/// what is forgotten. In characters.
+const LONGEST_TEXT: usize = 2000;
+
+fn limited(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_TEXT) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+impl FieldError {
+    /// The keys of a body are as long as whoever wrote it likes.
+    fn limited(self) -> Self {
+        let segments: Vec<_> = self.pointer.split('/').map(shortened).collect();
+        Self {
+            pointer: limited(segments.join("/")),
+            message: limited(self.message),
+        }
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::problem::{Code, Problem};
+use crate::spec::shortened;
 
 /// The parameters of a query, each known and there once.
 pub(super) struct Query(BTreeMap<String, String>);
@@ -21,7 +22,7 @@ impl Query {
                     [] => "this call takes none".to_owned(),
                     known => format!("this call takes {}", known.join(", ")),
                 };
-                let detail = format!("unknown query parameter `{key}`; {hint}");
+                let detail = format!("unknown query parameter `{}`; {hint}", shortened(&key));
                 return Err(Problem::new(Code::UnknownParameter, detail));
             }
             if values.insert(key.to_string(), value.into_owned()).is_some() {
@@ -58,6 +59,7 @@ impl Query {
 const PLANNED: [&str; 4] = ["ttl", "confirm_within", "wait", "timeout"];
 
 fn invalid(key: &str, value: &str, wanted: &str) -> Problem {
+    let value = shortened(value);
     let detail = format!("the query parameter `{key}` is {wanted}, not `{value}`");
     Problem::new(Code::InvalidParameter, detail)
 }

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
-use crate::spec::{Address, Name};
+use crate::spec::{Address, Name, shortened};
 
 /// Takes off `name`, `changed_at` and the servers' `status`. `base` is where the object stands in the body.
 pub(super) fn upstream(value: &mut Value, name: &Name, base: &str) -> Result<(), Problem> {
@@ -76,7 +76,10 @@ fn identity(
         Some(Value::String(text)) if is_same(&text) => Ok(()),
         Some(other) => Err(Problem::field(
             format!("{base}/{key}"),
-            format!("{other} is another one than `{own}`: the identity cannot be changed"),
+            format!(
+                "{} is another one than `{own}`: the identity cannot be changed",
+                shortened(&other.to_string())
+            ),
         )),
     }
 }

@@ -18,6 +18,7 @@ use super::settings::ControlSettings;
 use super::{description, probes, protection, v1};
 use crate::controller::Controller;
 use crate::ports::telemetry::Metrics;
+use crate::spec::shortened;
 
 /// Every path, behind the legacy ones, behind the protection, behind what all answers have in common.
 pub(super) fn router(
@@ -49,13 +50,17 @@ pub(super) fn router(
 async fn not_found(OriginalUri(uri): OriginalUri) -> Problem {
     let detail = format!(
         "nothing is at `{}`; /openapi.json lists every path",
-        uri.path()
+        shortened(uri.path())
     );
     Problem::new(Code::NotFound, detail)
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
-    let detail = format!("`{}` does not take {method}", uri.path());
+    let detail = format!(
+        "`{}` does not take {}",
+        shortened(uri.path()),
+        shortened(method.as_str())
+    );
     Problem::new(Code::MethodNotAllowed, detail)
 }
 

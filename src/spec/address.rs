@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::shortened;
+
 /// Where a server listens: `ip`, `ip:port`, `[v6]:port` or `unix:/path`, in canonical form.
 ///
 /// Canonical: IPv6 in brackets, decimal port, port 80 when none is given, v4-mapped IPv6 unmapped.
@@ -22,20 +24,21 @@ pub enum Address {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Neither an address nor a name.
-    #[error("`{0}` is not an address: write `ip:port`, `[v6]:port` or `unix:/path`")]
+    #[error("`{}` is not an address: write `ip:port`, `[v6]:port` or `unix:/path`", shortened(.0))]
     Malformed(String),
     /// Ports are 1 to 65535.
-    #[error("`{0}`: a port is a number from 1 to 65535")]
+    #[error("`{}`: a port is a number from 1 to 65535", shortened(.0))]
     Port(String),
     /// A host name, which nothing resolves yet.
-    #[error("`{0}`: host names are not supported yet, give an IP address")]
+    #[error("`{}`: host names are not supported yet, give an IP address", shortened(.0))]
     HostName(String),
     /// `0.0.0.0` and `::` are places to listen, not to connect to.
-    #[error("`{0}`: the unspecified address is not a server")]
+    #[error("`{}`: the unspecified address is not a server", shortened(.0))]
     Unspecified(String),
     /// A Unix socket without an absolute path.
     #[error(
-        "`{0}`: a Unix socket needs an absolute path of at most 107 bytes without control characters"
+        "`{}`: a Unix socket needs an absolute path of at most 107 bytes without control characters",
+        shortened(.0)
     )]
     UnixPath(String),
 }

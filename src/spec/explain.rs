@@ -1,5 +1,6 @@
 //! What a reader of the file or of an API answer is told when a text does not fit its type.
 
+use super::shortened;
 use super::unsupported::{is_at, is_planned, is_planned_value};
 
 /// Rewrites serde's message about the value at `place` for the person who wrote it.
@@ -58,7 +59,7 @@ fn unknown_key(container: &[&str], key: &str, known: &[&str]) -> String {
     if is_planned(container, key) {
         format!("`{key}` is not supported yet")
     } else {
-        format!("unknown key `{key}`; {}", hint(key, known))
+        format!("unknown key `{}`; {}", shortened(key), hint(key, known))
     }
 }
 
@@ -66,7 +67,11 @@ fn unknown_value(place: &[&str], value: &str, known: &[&str]) -> String {
     if is_planned_value(place, value) {
         format!("`{value}` is not supported yet")
     } else {
-        format!("unknown value `{value}`; {}", hint(value, known))
+        format!(
+            "unknown value `{}`; {}",
+            shortened(value),
+            hint(value, known)
+        )
     }
 }
 
@@ -92,7 +97,8 @@ fn mismatch(message: &str) -> String {
         .and_then(|rest| rest.rsplit_once(", expected "));
     match parts {
         Some((found, expected)) => {
-            format!("expected {}, not {}", wanted(expected), thing(found))
+            let found = shortened(thing(found));
+            format!("expected {}, not {found}", wanted(expected))
         }
         None => message.to_owned(),
     }

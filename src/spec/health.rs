@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Span;
+use super::{Span, shortened};
 
 /// Active checks of a group. Present with no field set: the defaults. Absent: no checks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -101,7 +101,7 @@ pub struct StatusRange {
 
 /// Why a text is not a range of statuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a status from 100 to 599 or a range such as \"200-299\"")]
+#[error("`{}` is not a status from 100 to 599 or a range such as \"200-299\"", shortened(.0))]
 pub struct StatusError(String);
 
 impl StatusRange {

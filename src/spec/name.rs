@@ -7,6 +7,8 @@ use std::sync::Arc;
 use hashbrown::Equivalent;
 use serde::{Deserialize, Serialize};
 
+use super::shortened;
+
 /// A group name or a route id: `[A-Za-z0-9._:-]{1,255}`.
 ///
 /// Two names that differ only in case are equal, as nginx looks up `upstream` blocks; the case as
@@ -22,7 +24,7 @@ pub enum NameError {
     #[error("a name has 1 to 255 characters, this has {0}")]
     Length(usize),
     /// A character outside the set.
-    #[error("a name consists of letters, digits, `.`, `_`, `:` and `-`; `{0}` has {1:?}")]
+    #[error("a name consists of letters, digits, `.`, `_`, `:` and `-`; `{text}` has {bad:?}", text = shortened(.0), bad = .1)]
     Character(String, char),
 }
 

@@ -1,6 +1,6 @@
 use serde::Deserialize;
 
-use super::Name;
+use super::{Name, shortened};
 
 /// Names by a pattern in which `*` stands for any characters: `web-*`. Case does not matter, as it
 /// does not in names.
@@ -46,7 +46,8 @@ impl TryFrom<String> for NamePattern {
         match Name::new(&text.replace('*', "-")) {
             Ok(_) => Ok(Self(text.to_ascii_lowercase())),
             Err(_) => Err(format!(
-                "`{text}` matches no name: write a name, with `*` for any characters"
+                "`{}` matches no name: write a name, with `*` for any characters",
+                shortened(&text)
             )),
         }
     }

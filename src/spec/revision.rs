@@ -46,7 +46,8 @@ pub struct Meta {
 /// One value that a revision changed, at its place in the state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DiffEntry {
-    /// A JSON pointer (RFC 6901); servers are named by their address, routes by their id.
+    /// A JSON pointer (RFC 6901); servers are named by their address, routes by their id. `/routes` is
+    /// their order: the ids of those among which it differs.
     pub path: String,
     /// The value before; `null` when there was none.
     #[schema(value_type = Object, nullable)]

@@ -4,7 +4,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Name, Target, upstream::is_zero};
+use super::{Name, Target, shortened, upstream::is_zero};
 
 /// A rule that leads requests for some hosts and paths to a target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -87,7 +87,7 @@ pub enum HostPattern {
 
 /// Why a text is not a host pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a host: write `www.example.org`, `*.example.org` or `*`")]
+#[error("`{}` is not a host: write `www.example.org`, `*.example.org` or `*`", shortened(.0))]
 pub struct HostError(String);
 
 impl HostPattern {
@@ -168,10 +168,13 @@ pub enum PathPattern {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// Patterns begin with `/` or `=/`.
-    #[error("`{0}` is not a path: write `/prefix` or `=/exact`, without spaces, `?` or `#`")]
+    #[error(
+        "`{}` is not a path: write `/prefix` or `=/exact`, without spaces, `?` or `#`",
+        shortened(.0)
+    )]
     Malformed(String),
     /// Regular expressions come later.
-    #[error("`{0}`: regular expressions are not supported yet")]
+    #[error("`{}`: regular expressions are not supported yet", shortened(.0))]
     Regex(String),
 }
 

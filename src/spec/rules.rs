@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     CheckType, HealthSpec, HostHeader, HostPattern, Name, RetrySpec, RouteSpec, ServerSpec, Spec,
-    UpstreamSpec,
+    UpstreamSpec, shortened,
 };
 
 /// A broken rule: where, and what would be right.
@@ -160,6 +160,8 @@ fn below(prefix: impl Display, broken: Vec<Broken>) -> impl Iterator<Item = Brok
 fn already_routed(spec: &Spec, first: usize, (host, path): (impl Display, impl Display)) -> String {
     let first = spec.routes.get(first).and_then(|route| route.id.as_ref());
     let first = first.map(|id| format!(" by `{id}`")).unwrap_or_default();
+    let (host, path) = (host.to_string(), path.to_string());
+    let (host, path) = (shortened(&host), shortened(&path));
     format!("host `{host}` with path `{path}` is already routed{first}")
 }
 
@@ -273,7 +275,10 @@ fn unfit_host(host: &str) -> Option<String> {
     let fits =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     let fit = !host.is_empty() && host.len() <= LONGEST_HOST && host.chars().all(fits);
-    (!fit).then(|| format!("{host:?} is not a host: write `www.example.org` or `host:port`"))
+    (!fit).then(|| {
+        let host = shortened(host);
+        format!("{host:?} is not a host: write `www.example.org` or `host:port`")
+    })
 }
 
 /// A DNS name has at most 253 characters (RFC 1035 section 2.3.4); a port adds six.

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, AddressError, Name};
+use super::{Address, AddressError, Name, shortened};
 
 /// Where a route leads: a group, straight to an address, or to the group named like the request's host.
 ///
@@ -24,7 +24,10 @@ const HOST: &str = "{host}";
 
 /// Why a text is not a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is neither the name of an upstream nor an address ({reason}) nor `{HOST}`")]
+#[error(
+    "`{}` is neither the name of an upstream nor an address ({reason}) nor `{HOST}`",
+    shortened(.text)
+)]
 pub struct TargetError {
     text: String,
     reason: AddressError,

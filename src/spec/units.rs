@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use super::shortened;
+
 /// A length of time written with its unit: `250ms`, `2s`, `1m`, `1h`, `7d`.
 ///
 /// Shown in the largest unit that loses nothing. The longest is 10 years, so that sums never overflow.
@@ -12,7 +14,10 @@ pub struct Span(Duration);
 
 /// Why a text is not a length of time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a length of time: write a whole number with ms, s, m, h or d, at most 3650d")]
+#[error(
+    "`{}` is not a length of time: write a whole number with ms, s, m, h or d, at most 3650d",
+    shortened(.0)
+)]
 pub struct SpanError(String);
 
 impl Span {

@@ -220,3 +220,50 @@ impl HttpBody for Chunks {
         Poll::Ready(left.map(|_| chunk()))
     }
 }
+
+#[tokio::test]
+async fn an_answer_is_no_copy_of_a_large_input() {
+    let desk = Desk::new();
+    let long = "a".repeat(1 << 20);
+    let host = |host: &str| json!({ "op": "switch", "host": host, "to": null });
+    let bodies = [
+        json!({ "changes": [host(&long)] }),
+        json!({ "changes": [{ "op": "put_route", "id": "a", "route": { "hosts": [long], "to": "blue" } }] }),
+        json!({ "changes": [{ "op": "put_upstream", "name": long, "upstream": {} }] }),
+        json!({ "changes": [{ "op": "put_upstream", "name": format!("{long} b"), "upstream": {} }] }),
+        json!({ "changes": [{ "op": "put_upstream", "name": "a", "upstream": { (long.clone()): 1 } }] }),
+        json!({ "changes": [{ "op": "put_upstream", "name": "a", "upstream": { "host": long } }] }),
+        json!({ "changes": [{ "op": "put_upstream", "name": "a", "upstream": { "balance": long } }] }),
+        json!({ "changes": [{ "op": "put_upstream", "name": "a", "upstream": { "servers": [long] } }] }),
+        json!({ "changes": [{ "op": "put_upstream", "name": "a", "upstream": { "keepalive": long } }] }),
+        json!({ "changes": [{ "op": "put_upstream", "name": "a", "upstream": { "timeouts": { "read": long } } }] }),
+        json!({ "changes": [{ "op": "put_upstream", "name": "a", "upstream": { "health": { "statuses": [long] } } }] }),
+        json!({ "changes": [{ "op": long }] }),
+        json!({ "changes": long }),
+        json!({ (long.clone()): 1 }),
+        json!(long),
+    ];
+    for (number, body) in bodies.into_iter().enumerate() {
+        let answer = desk.json("POST", "/v1/changes", body).await;
+        assert!((400..500).contains(&answer.status), "{number}");
+        assert!(answer.text.len() < 4096, "{number}: {}", answer.text.len());
+    }
+    let twice = format!("{{\"{long}\":1,\"{long}\":1}}").replace("aaaa", "a");
+    let json = [("content-type", "application/json")];
+    let answer = desk.send("PUT", "/v1/state", &json, &twice).await;
+    assert!(answer.refused(400, "invalid_json").text.len() < 4096);
+    let named = json!({ "name": long });
+    let answer = desk.json("PUT", "/v1/upstreams/blue", named).await;
+    assert!(answer.refused(400, "invalid_field").text.len() < 4096);
+    let many: Vec<_> = (0..5000)
+        .map(|n| json!({ "id": n.to_string(), "to": "no" }))
+        .collect();
+    let answer = desk
+        .json("PUT", "/v1/state", json!({ "routes": many }))
+        .await;
+    assert!(
+        answer.status == 422 && answer.text.len() < 64 * 1024,
+        "{}",
+        answer.text.len()
+    );
+}

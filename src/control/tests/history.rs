@@ -180,3 +180,25 @@ async fn restored_routes_that_lead_nowhere_are_kept_with_a_warning() {
             .starts_with("the state differs")
     );
 }
+
+#[tokio::test]
+async fn a_change_of_the_order_of_routes_shows_the_order() {
+    let desk = Desk::new();
+    for id in ["b", "c", "d"] {
+        let route = json!({ "hosts": [id], "to": "blue" });
+        let path = format!("/v1/routes/{id}");
+        desk.json("PUT", &path, route).await.is(201);
+    }
+    let order = json!({ "changes": [{ "op": "order_routes", "ids": ["all", "c", "b", "d"] }] });
+    let expected = json!([{ "path": "/routes", "before": ["b", "c"], "after": ["c", "b"] }]);
+    let preview = desk.json("POST", "/v1/changes?dry_run=true", order.clone());
+    assert_eq!(preview.await.is(200).json["diff"], expected);
+    let state = desk.get("/v1/state").await.is(200).json;
+    desk.json("POST", "/v1/changes", order).await.is(200);
+    let revision = desk.get("/v1/revisions/5").await.is(200);
+    assert_eq!(revision.json["diff"], expected);
+    desk.json("PUT", "/v1/state", state).await.is(200);
+    let back = desk.get("/v1/revisions/5/diff/6").await.is(200);
+    let expected = json!([{ "path": "/routes", "before": ["c", "b"], "after": ["b", "c"] }]);
+    assert_eq!(back.json["diff"], expected);
+}

@@ -16,7 +16,7 @@ use super::super::problem::{Code, Problem};
 use super::{route_id, routes};
 use crate::change::Change;
 use crate::controller::Object;
-use crate::spec::{HostPattern, RouteSpec, Target};
+use crate::spec::{HostPattern, RouteSpec, Target, shortened};
 
 /// Where a route or a host shall go.
 #[derive(Deserialize, Serialize, ToSchema)]
@@ -63,6 +63,7 @@ pub(super) async fn host(
     edit: Edit,
 ) -> Result<Response, Problem> {
     let Ok(HostPattern::Exact(host)) = HostPattern::new(&host) else {
+        let host = shortened(&host);
         let detail = format!("`{host}` is no host: write `www.example.org`");
         return Err(Problem::new(Code::InvalidRequest, detail));
     };
