@@ -103,6 +103,8 @@ fn edge(
             place: place(&listener.address),
             http1: listener.h1,
             http2: listener.h2,
+            proxy_protocol: listener.proxy_protocol,
+            trusted_proxies: listener.trusted_proxies.clone(),
             silence: listener.limits.keepalive_timeout.unwrap_or(FOR_EVER),
             limits: Arc::new(guard_limits(&listener.limits)),
             http2_limits: Http2Limits {
@@ -114,10 +116,13 @@ fn edge(
         }
     };
     let entrances = parts.config.listeners.iter().map(entrance).collect();
-    let mut service = Service::new(
-        "edge".into(),
-        Edge::new(entrances, parts.connections.clone(), parts.metrics.clone()),
+    let edge = Edge::new(
+        entrances,
+        parts.connections.clone(),
+        parts.config.server.connections,
+        parts.metrics.clone(),
     );
+    let mut service = Service::new("edge".into(), edge);
     for listener in &parts.config.listeners {
         add_listener(&mut service, &listener.address, None);
     }

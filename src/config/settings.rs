@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::Config;
 use super::values::ListenAddress;
 use crate::control::{self, Place, Token};
+use crate::edge::{ConnectionLimits, ProxyProtocol};
 use crate::ports::legacy::Interface;
 use crate::spec::Name;
 use crate::store::{History, StoreSettings};
@@ -22,6 +23,8 @@ pub struct ServerSettings {
     pub node: Name,
     /// Workers of the data plane.
     pub threads: usize,
+    /// How many connections clients may have.
+    pub connections: ConnectionLimits,
     /// How long requests may finish after SIGTERM.
     pub shutdown_grace: Duration,
     /// Health probes at a time, all groups together.
@@ -37,7 +40,9 @@ pub struct ListenerSettings {
     pub h1: bool,
     /// Whether HTTP/2 is spoken, by prior knowledge.
     pub h2: bool,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Whose `X-Forwarded-For` and PROXY header are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The legacy interfaces that are answered here before routing.
     pub legacy: Vec<Interface>,

@@ -208,8 +208,8 @@ fn broken_yaml_is_told_with_its_place() {
 fn what_is_not_built_is_not_supported_yet() {
     let text = "
 dns: {servers: system}
-server: {max_connections: 5}
-listeners: [{address: '0.0.0.0:1', proxy_protocol: off, limits: {handshake_timeout: 1s}}]
+server: {threads: 1}
+listeners: [{address: '0.0.0.0:1', tls: null, limits: {handshake_timeout: 1s}}]
 control: {legacy: [plus], tls: {cert: a, key: b, client_ca: c}}
 state: {store: 'redis://h:1/0', local_copy: x}
 defaults: {sticky: {cookie: c}}
@@ -220,9 +220,8 @@ routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, path
 ";
     insta::assert_snapshot!(errors(text), @r##"
 f:2:1: `dns` is not supported yet
-f:3:10: `max_connections` is not supported yet
-f:4:36: `proxy_protocol` is not supported yet
-f:4:66: `handshake_timeout` is not supported yet
+f:4:36: `tls` is not supported yet
+f:4:56: `handshake_timeout` is not supported yet
 f:5:20: `plus` is not supported yet
 f:5:50: `client_ca` is not supported yet
 f:6:16: `redis://` is not supported yet

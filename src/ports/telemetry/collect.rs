@@ -66,6 +66,12 @@ impl Inner {
             None,
             accepted.saturating_sub(closed),
         )?;
+        series.set(
+            "connections_rejected",
+            "Client connections closed before they could say anything to the proxy, by cause",
+            "cause",
+            &self.connections_rejected,
+        )?;
         series.counter(
             "access_log_dropped",
             "Lines of the access log lost because they could not be written in time",
