@@ -6,6 +6,7 @@ mod overload;
 mod preface;
 mod prior_knowledge;
 mod proxy_protocol;
+pub mod tls;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ use preface::Protocol;
 pub use prior_knowledge::Http2Limits;
 use prior_knowledge::PriorKnowledge;
 pub use proxy_protocol::ProxyProtocol;
+use tls::Tls;
 
 /// The application behind all listeners of the data plane: hands each connection to the proxy of
 /// the listener that took it.
@@ -45,12 +47,16 @@ pub struct Entrance<A> {
     pub place: Place,
     /// Whether it speaks HTTP/1.1.
     pub http1: bool,
-    /// Whether it speaks HTTP/2 with prior knowledge (RFC 9113 section 3.3).
+    /// Whether it speaks HTTP/2: over TLS by ALPN, else with prior knowledge (RFC 9113 section 3.3).
     pub http2: bool,
     /// Whether connections begin with a PROXY header.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Whose PROXY header is believed. They pass on the connections of many, and have no limit of their own.
     pub trusted_proxies: Vec<IpNet>,
+    /// Its certificates, if it speaks TLS.
+    pub tls: Option<Tls>,
+    /// How long a handshake may take.
+    pub handshake_timeout: Option<Duration>,
     /// How long a new connection may be silent.
     pub silence: Duration,
     /// What a client of HTTP/1 may take.
@@ -143,8 +149,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
     /// Closes a connection that is one too many, with an answer where one can be read.
     async fn turn_away(&self, entrance: &Entrance<A>, stream: Stream, cause: Rejection) {
         self.metrics.connection_rejected(cause);
-        if entrance.http1 {
-            overload::answer(stream).await;
+        if entrance.http1 && entrance.tls.is_none() {
+            // Boxed: every connection would carry its buffer.
+            Box::pin(overload::answer(stream)).await;
         }
     }
 }
@@ -208,14 +215,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
             return None;
         };
         let _open = open;
-        let (protocol, stream) = if entrance.http2 {
-            tokio::select! {
+        let (protocol, stream) = match &entrance.tls {
+            Some(tls) => {
+                let limit = entrance.handshake_timeout;
+                // Boxed: plain connections would carry what only these need.
+                Box::pin(tls.accept(stream, limit, stopping(shutdown), &self.metrics)).await?
+            }
+            None if entrance.http2 => tokio::select! {
                 biased; // what has arrived is served
                 found = preface::protocol(stream, entrance.silence) => found?,
                 () = stopping(shutdown) => return None,
-            }
-        } else {
-            (Protocol::Http1, stream)
+            },
+            None => (Protocol::Http1, stream),
         };
         match protocol {
             // Pingora would serve HTTP/1.1 to a client without the preface.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::Config;
 use super::values::ListenAddress;
 use crate::control::{self, Place, Token};
+use crate::edge::tls::TlsFiles;
 use crate::edge::{ConnectionLimits, ProxyProtocol};
 use crate::ports::legacy::Interface;
 use crate::spec::Name;
@@ -38,7 +39,7 @@ pub struct ListenerSettings {
     pub address: ListenAddress,
     /// Whether HTTP/1.1 is spoken.
     pub h1: bool,
-    /// Whether HTTP/2 is spoken, by prior knowledge.
+    /// Whether HTTP/2 is spoken: over TLS by ALPN, else by prior knowledge.
     pub h2: bool,
     /// Whether connections begin with a PROXY header.
     pub proxy_protocol: Option<ProxyProtocol>,
@@ -48,6 +49,8 @@ pub struct ListenerSettings {
     pub legacy: Vec<Interface>,
     /// Who may call them here, by the connection's address.
     pub legacy_allow: Vec<IpNet>,
+    /// Its certificates, if it speaks TLS.
+    pub tls: Option<TlsFiles>,
     /// What one client may take.
     pub limits: LimitSettings,
 }
@@ -69,6 +72,8 @@ pub struct LimitSettings {
     pub body_timeout: Option<Duration>,
     /// Between two requests.
     pub keepalive_timeout: Option<Duration>,
+    /// For a TLS handshake.
+    pub handshake_timeout: Option<Duration>,
     /// Requests on one connection.
     pub keepalive_requests: Option<u32>,
     /// Requests at a time on one connection with HTTP/2.

@@ -7,8 +7,6 @@
 /// and the bodies of the control API have the same keys in the same places.
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["dns"]),
-    ("listeners/*", &["tls"]),
-    ("listeners/*/limits", &["handshake_timeout"]),
     ("control/tls", &["client_ca"]),
     ("state", &["local_copy", "redis", "host_keys"]),
     (

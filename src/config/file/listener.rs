@@ -1,4 +1,5 @@
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -7,6 +8,7 @@ use super::super::settings::{LimitSettings, ListenerSettings};
 use super::super::values::{ByteSize, ListenAddress, ListenerInterface, Network};
 use super::{limit, loopback, networks};
 use crate::edge::ProxyProtocol;
+use crate::edge::tls::{CertificateFiles, TlsFiles};
 use crate::spec::Span;
 
 /// A listener as written.
@@ -20,6 +22,7 @@ pub(super) struct ListenerFile {
     trusted_proxies: Option<Vec<Network>>,
     legacy: Option<Vec<ListenerInterface>>,
     legacy_allow: Option<Vec<Network>>,
+    tls: Option<TlsFile>,
     #[serde(default)]
     limits: LimitsFile,
 }
@@ -30,6 +33,30 @@ enum ListenerProtocol {
     Http1,
     #[serde(rename = "h2")]
     Http2,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsFile {
+    certificates: Vec<CertificateFile>,
+    client_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CertificateFile {
+    cert: PathBuf,
+    key: PathBuf,
+}
+
+impl TlsFile {
+    fn settle(self) -> TlsFiles {
+        let pair = |CertificateFile { cert, key }| CertificateFiles { cert, key };
+        TlsFiles {
+            certificates: self.certificates.into_iter().map(pair).collect(),
+            client_ca: self.client_ca,
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -55,6 +82,7 @@ struct LimitsFile {
     body_timeout: Option<Span>,
     keepalive_timeout: Option<Span>,
     keepalive_requests: Option<u32>,
+    handshake_timeout: Option<Span>,
 }
 
 impl Default for ListenerFile {
@@ -66,6 +94,7 @@ impl Default for ListenerFile {
             trusted_proxies: None,
             legacy: None,
             legacy_allow: None,
+            tls: None,
             limits: LimitsFile::default(),
         }
     }
@@ -95,6 +124,7 @@ impl ListenerFile {
                 .map(|listed| listed.0)
                 .collect(),
             legacy_allow: self.legacy_allow.map_or_else(loopback, networks),
+            tls: self.tls.map(TlsFile::settle),
             limits: self.limits.settle(),
         }
     }
@@ -125,6 +155,7 @@ impl LimitsFile {
             websocket_idle: time(self.websocket_idle, 3600),
             body_timeout: time(self.body_timeout, 30),
             keepalive_timeout: time(self.keepalive_timeout, 65),
+            handshake_timeout: time(self.handshake_timeout, 5),
             keepalive_requests: limit(self.keepalive_requests.unwrap_or(10_000)),
         }
     }

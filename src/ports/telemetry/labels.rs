@@ -112,6 +112,30 @@ label! {
 }
 
 label! {
+    /// Why a TLS handshake failed.
+    HandshakeFailure {
+        /// It took longer than `limits.handshake_timeout`.
+        Timeout => "timeout",
+        /// What the client sent is not TLS, or has nothing in common with what is spoken here.
+        Protocol => "protocol",
+        /// One side refused the other's certificate, or got none.
+        Certificate => "certificate",
+        /// The client left in the middle.
+        Closed => "closed",
+    }
+}
+
+label! {
+    /// How a TLS handshake succeeded.
+    HandshakeResult {
+        /// With all its cryptography.
+        Full => "full",
+        /// By a ticket of an earlier one.
+        Resumed => "resumed",
+    }
+}
+
+label! {
     /// How a submitted change came out.
     ChangeOutcome {
         /// Stored and published.
