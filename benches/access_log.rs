@@ -78,6 +78,7 @@ fn record(unix_ms: u64) -> Record<'static> {
         unix_ms,
         client: Some(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 77))),
         listener: "0.0.0.0:8080",
+        scheme: "http",
         request_id: "0192f3a4c5d67e8f9a0b1c2d3e4f5061",
         method: "GET",
         target: b"/products/1234?color=blue&size=large&page=2",

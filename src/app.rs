@@ -1,6 +1,7 @@
 //! The one file that knows every module: builds the parts, wraps them as Pingora services, connects
 //! the ports, and ends the process when its last request has.
 
+mod certificates;
 mod hand_over;
 mod listen;
 mod services;

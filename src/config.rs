@@ -3,6 +3,7 @@
 //! text -> `tree` (YAML nodes that know their place) -> environment -> sections -> rules -> [`Config`].
 //! Whatever is wrong is told with `FILE:LINE:COLUMN`.
 
+mod certificates;
 mod env;
 mod errors;
 mod file;
@@ -21,7 +22,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::ports::access_log::AccessLogSettings;
-use crate::spec::{Spec, without_effect};
+use crate::spec::{Broken, Spec, without_effect};
 use holes::Holes;
 
 pub use errors::{ConfigErrors, Mark, Problem};
@@ -134,11 +135,14 @@ fn read_config(
     env::expand(&mut root, variable, &mut reader);
     let written = file::ConfigFile::read(&root, &mut reader);
     let mut config = written.settle(variable);
-    for broken in rules::broken(&config, &root, &reader.holes) {
+    let (mut unusable, doubtful) = certificates::examine(&config);
+    unusable.retain(|broken| reader.holes.is_whole(&root, &broken.pointer));
+    let broken = rules::broken(&config, &root, &reader.holes);
+    for broken in broken.into_iter().chain(unusable) {
         let place = reader.holes.place(&root, &broken.pointer);
         reader.note(place, broken.message);
     }
-    config.warnings = warnings(&config.seed, &root, &reader.holes);
+    config.warnings = warnings(&config.seed, doubtful, &root, &reader.holes);
     let problems = reader.into_problems();
     if problems.is_empty() {
         Ok(config)
@@ -147,13 +151,17 @@ fn read_config(
     }
 }
 
-fn warnings(seed: &Spec, root: &tree::Node, holes: &Holes) -> Vec<Problem> {
+fn warnings(seed: &Spec, doubtful: Vec<Broken>, root: &tree::Node, holes: &Holes) -> Vec<Problem> {
     let told = seed.upstreams.iter().filter_map(|(name, upstream)| {
         let message = without_effect(name, upstream)?;
         let at = holes.place(root, &format!("/upstreams/{name}/servers"));
         Some(Problem { at, message })
     });
-    let mut warnings: Vec<_> = told.collect();
+    let doubtful = doubtful.into_iter().map(|broken| Problem {
+        at: holes.place(root, &broken.pointer),
+        message: broken.message,
+    });
+    let mut warnings: Vec<_> = told.chain(doubtful).collect();
     warnings.sort_by_key(|warning| warning.at);
     warnings
 }

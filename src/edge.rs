@@ -1,32 +1,43 @@
 //! Where connections enter: which listener took one, which protocol it speaks, how many are open.
 
+mod admission;
 mod guard;
+mod overload;
 mod preface;
 mod prior_knowledge;
+mod proxy_protocol;
+pub mod tls;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ipnet::IpNet;
 use pingora_core::apps::{HttpServerApp, ServerApp};
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::server::ShutdownWatch;
 
-use crate::ports::telemetry::Metrics;
+use crate::ports::telemetry::{Metrics, Rejection};
+use admission::{ByAddress, FromAddress};
+pub use admission::{ConnectionLimits, Connections};
 use guard::Guard;
 pub use guard::GuardLimits;
 use preface::Protocol;
 pub use prior_knowledge::Http2Limits;
 use prior_knowledge::PriorKnowledge;
+pub use proxy_protocol::ProxyProtocol;
+use tls::Tls;
 
 /// The application behind all listeners of the data plane: hands each connection to the proxy of
 /// the listener that took it.
 pub struct Edge<A> {
     entrances: Vec<Entrance<A>>,
     open: Connections,
+    limits: ConnectionLimits,
+    by_address: Option<ByAddress>,
     metrics: Metrics,
 }
 
@@ -36,8 +47,16 @@ pub struct Entrance<A> {
     pub place: Place,
     /// Whether it speaks HTTP/1.1.
     pub http1: bool,
-    /// Whether it speaks HTTP/2 with prior knowledge (RFC 9113 section 3.3).
+    /// Whether it speaks HTTP/2: over TLS by ALPN, else with prior knowledge (RFC 9113 section 3.3).
     pub http2: bool,
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Whose PROXY header is believed. They pass on the connections of many, and have no limit of their own.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Its certificates, if it speaks TLS.
+    pub tls: Option<Tls>,
+    /// How long a handshake may take.
+    pub handshake_timeout: Option<Duration>,
     /// How long a new connection may be silent.
     pub silence: Duration,
     /// What a client of HTTP/1 may take.
@@ -57,37 +76,19 @@ pub enum Place {
     Unix(PathBuf),
 }
 
-/// How many client connections are open now.
-#[derive(Debug, Clone, Default)]
-pub struct Connections(Arc<AtomicUsize>);
-
-impl Connections {
-    /// Open now.
-    pub fn open(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn enter(&self) -> Open {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Open(self.clone())
-    }
-}
-
-/// One open connection: counted until this is dropped.
-struct Open(Connections);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
     /// The application for these listeners.
-    pub fn new(entrances: Vec<Entrance<A>>, open: Connections, metrics: Metrics) -> Self {
+    pub fn new(
+        entrances: Vec<Entrance<A>>,
+        open: Connections,
+        limits: ConnectionLimits,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             entrances,
             open,
+            limits,
+            by_address: limits.per_address.map(ByAddress::new),
             metrics,
         }
     }
@@ -109,6 +110,65 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
                 .find(|entrance| entrance.place.covers(local))
         })
     }
+}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
+    /// The connection behind its PROXY header, if it is to have one. None: it is over.
+    async fn without_proxy_header(&self, entrance: &Entrance<A>, stream: Stream) -> Option<Stream> {
+        let Some(mode) = entrance.proxy_protocol else {
+            return Some(stream);
+        };
+        let received = match (entrance.trusts(&stream), mode) {
+            // Boxed: connections without the header would carry what only these need.
+            (true, _) => Box::pin(proxy_protocol::receive(stream, mode, entrance.silence)).await,
+            (false, ProxyProtocol::Accept) => Ok(stream),
+            (false, ProxyProtocol::Require) => Err(Some(Rejection::ProxyUntrusted)),
+        };
+        match received {
+            Ok(stream) => Some(stream),
+            Err(cause) => {
+                if let Some(cause) = cause {
+                    self.metrics.connection_rejected(cause);
+                }
+                None
+            }
+        }
+    }
+
+    /// The client's place among those of its address; an error if it has too many.
+    fn admit(&self, entrance: &Entrance<A>, stream: &Stream) -> Result<Option<FromAddress>, ()> {
+        let (Some(by_address), Some(client)) = (&self.by_address, remote(stream)) else {
+            return Ok(None);
+        };
+        if entrance.trusts(stream) {
+            return Ok(None);
+        }
+        by_address.enter(client).map(Some).ok_or(())
+    }
+
+    /// Closes a connection that is one too many, with an answer where one can be read.
+    async fn turn_away(&self, entrance: &Entrance<A>, stream: Stream, cause: Rejection) {
+        self.metrics.connection_rejected(cause);
+        if entrance.http1 && entrance.tls.is_none() {
+            // Boxed: every connection would carry its buffer.
+            Box::pin(overload::answer(stream)).await;
+        }
+    }
+}
+
+impl<A> Entrance<A> {
+    fn trusts(&self, stream: &Stream) -> bool {
+        let is_trusted =
+            |address: IpAddr| self.trusted_proxies.iter().any(|it| it.contains(&address));
+        remote(stream).is_some_and(is_trusted)
+    }
+}
+
+/// Where a connection comes from; with a PROXY header, what that says.
+fn remote(stream: &Stream) -> Option<IpAddr> {
+    let digest = stream.get_socket_digest()?;
+    let address = digest.peer_addr()?.as_inet()?;
+    Some(address.ip().to_canonical())
 }
 
 impl Place {
@@ -138,15 +198,35 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let entrance = self.entrance(&stream)?;
-        let _open = (self.open.enter(), self.metrics.connection_accepted());
-        let (protocol, stream) = if entrance.http2 {
-            tokio::select! {
+        let Some(open) = self.open.enter(self.limits) else {
+            self.turn_away(entrance, stream, Rejection::TooMany).await;
+            return None;
+        };
+        let open = (open, self.metrics.connection_accepted());
+        let stream = tokio::select! {
+            biased; // what has arrived is served
+            stream = self.without_proxy_header(entrance, stream) => stream?,
+            () = stopping(shutdown) => return None,
+        };
+        let Ok(_from) = self.admit(entrance, &stream) else {
+            drop(open);
+            let cause = Rejection::TooManyFromAddress;
+            self.turn_away(entrance, stream, cause).await;
+            return None;
+        };
+        let _open = open;
+        let (protocol, stream) = match &entrance.tls {
+            Some(tls) => {
+                let limit = entrance.handshake_timeout;
+                // Boxed: plain connections would carry what only these need.
+                Box::pin(tls.accept(stream, limit, stopping(shutdown), &self.metrics)).await?
+            }
+            None if entrance.http2 => tokio::select! {
                 biased; // what has arrived is served
                 found = preface::protocol(stream, entrance.silence) => found?,
                 () = stopping(shutdown) => return None,
-            }
-        } else {
-            (Protocol::Http1, stream)
+            },
+            None => (Protocol::Http1, stream),
         };
         match protocol {
             // Pingora would serve HTTP/1.1 to a client without the preface.

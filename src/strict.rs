@@ -1,4 +1,5 @@
-//! The strict reading of HTTP/1 messages: what is refused, each rule with its source, and where a message ends.
+//! The strict reading of HTTP/1 messages, and of the PROXY header before them: what is refused, each rule with its
+//! source, and where a message ends.
 //!
 //! Two readers of one message that disagree about its end, its host or its path are how requests are smuggled. So
 //! whatever could be read in two ways is refused before anyone else reads it.
@@ -6,6 +7,7 @@
 mod body;
 mod field;
 mod head;
+pub mod proxy_header;
 mod request_line;
 mod rule;
 mod target;

@@ -13,6 +13,7 @@ use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::listening::Service;
 use tokio::sync::{Notify, watch};
 
+use super::certificates::{self, Certificates};
 use super::hand_over::Keeper;
 use super::shutdown::Event;
 use super::{Parts, listen};
@@ -21,6 +22,7 @@ use crate::config::{LimitSettings, ListenAddress, ListenerSettings};
 use crate::control::Control;
 use crate::controller::Controller;
 use crate::domain;
+use crate::edge::tls::{Tls, Watch};
 use crate::edge::{Edge, Entrance, GuardLimits, Http2Limits, Place};
 use crate::health::{HealthChecker, HealthSettings, Observer, ProbeEnd};
 use crate::ports::telemetry::{Metrics, ProbeResult};
@@ -49,7 +51,10 @@ pub(super) fn add_all(
         parts.metrics.clone(),
         is_ready,
     );
-    server.add_service(edge(server, &parts, &app));
+    let mut watch = Watch::default();
+    server.add_service(edge(server, &parts, &app, &mut watch)?);
+    let certificates = Certificates(Mutex::new(watch));
+    server.add_service(background_service("certificates", certificates));
     server.add_service(control(&parts, app)?);
     server.add_service(background_service("health", health(&parts)));
     server.add_service(background_service("registry", keeper));
@@ -71,11 +76,12 @@ fn edge(
     server: &Server,
     parts: &Parts,
     control: &Control,
-) -> Service<Edge<pingora::proxy::HttpProxy<Proxy>>> {
-    let entrance = |listener: &ListenerSettings| {
+    watch: &mut Watch,
+) -> anyhow::Result<Service<Edge<pingora::proxy::HttpProxy<Proxy>>>> {
+    let entrance = |listener: &ListenerSettings, tls: Option<Tls>| {
         let settings = ProxySettings {
             trusted_proxies: listener.trusted_proxies.clone(),
-            scheme: "http",
+            scheme: if tls.is_some() { "https" } else { "http" },
             listener: listener.address.to_string(),
             limits: ClientLimits {
                 body_timeout: listener.limits.body_timeout,
@@ -103,6 +109,10 @@ fn edge(
             place: place(&listener.address),
             http1: listener.h1,
             http2: listener.h2,
+            proxy_protocol: listener.proxy_protocol,
+            trusted_proxies: listener.trusted_proxies.clone(),
+            tls,
+            handshake_timeout: listener.limits.handshake_timeout,
             silence: listener.limits.keepalive_timeout.unwrap_or(FOR_EVER),
             limits: Arc::new(guard_limits(&listener.limits)),
             http2_limits: Http2Limits {
@@ -113,15 +123,21 @@ fn edge(
             proxy: Arc::new(proxy),
         }
     };
-    let entrances = parts.config.listeners.iter().map(entrance).collect();
-    let mut service = Service::new(
-        "edge".into(),
-        Edge::new(entrances, parts.connections.clone(), parts.metrics.clone()),
+    let mut entrances = Vec::new();
+    for listener in &parts.config.listeners {
+        entrances.push(entrance(listener, certificates::open(listener, watch)?));
+    }
+    let edge = Edge::new(
+        entrances,
+        parts.connections.clone(),
+        parts.config.server.connections,
+        parts.metrics.clone(),
     );
+    let mut service = Service::new("edge".into(), edge);
     for listener in &parts.config.listeners {
         add_listener(&mut service, &listener.address, None);
     }
-    service
+    Ok(service)
 }
 
 fn guard_limits(limits: &LimitSettings) -> GuardLimits {

@@ -1,8 +1,9 @@
 //! The file as written: one type for each section, everything optional.
 
 mod control;
+mod listener;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -11,16 +12,16 @@ use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer};
 
 use super::reader::Reader;
-use super::settings::{LimitSettings, ListenerSettings, ServerSettings, StateSettings};
+use super::settings::{ServerSettings, StateSettings};
 use super::tree::{Content, Entry, Node};
-use super::values::{
-    ByteSize, FormatText, ListenAddress, ListenerInterface, LogText, Network, StoreText,
-};
+use super::values::{ByteSize, FormatText, LogText, Network, StoreText};
 use super::{Config, seed};
+use crate::edge::ConnectionLimits;
 use crate::ports::access_log::{AccessLogSettings, LogTarget};
 use crate::spec::{Name, Span, Spec, explain};
 use crate::store::{History, StoreSettings};
 use control::ControlFile;
+use listener::ListenerFile;
 
 /// The file, section by section.
 #[derive(Debug, Default)]
@@ -113,6 +114,8 @@ fn section<T: DeserializeOwned + Default>(name: &str, node: &Node, reader: &mut 
 struct ServerFile {
     node: Option<Name>,
     threads: Option<Threads>,
+    max_connections: Option<u32>,
+    max_connections_per_ip: u32,
     shutdown_grace: Option<Span>,
     probe_concurrency: Option<usize>,
 }
@@ -158,6 +161,10 @@ impl ServerFile {
                 None | Some(Threads::Auto) => cores(),
                 Some(Threads::Number(number)) => number,
             },
+            connections: ConnectionLimits {
+                total: limit(self.max_connections.unwrap_or(50_000)),
+                per_address: limit(self.max_connections_per_ip),
+            },
             shutdown_grace: self
                 .shutdown_grace
                 .map_or(Duration::from_secs(30), Span::duration),
@@ -166,115 +173,9 @@ impl ServerFile {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListenerFile {
-    address: ListenAddress,
-    protocols: Option<Vec<ListenerProtocol>>,
-    trusted_proxies: Option<Vec<Network>>,
-    legacy: Option<Vec<ListenerInterface>>,
-    legacy_allow: Option<Vec<Network>>,
-    #[serde(default)]
-    limits: LimitsFile,
-}
-
-#[derive(Debug, Deserialize, PartialEq)]
-enum ListenerProtocol {
-    #[serde(rename = "http/1.1")]
-    Http1,
-    #[serde(rename = "h2")]
-    Http2,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LimitsFile {
-    header_timeout: Option<Span>,
-    header_size: Option<ByteSize>,
-    header_count: Option<u32>,
-    body_size: Option<ByteSize>,
-    min_rate: Option<u32>,
-    h2_streams: Option<u32>,
-    h2_idle: Option<Span>,
-    websocket_idle: Option<Span>,
-    body_timeout: Option<Span>,
-    keepalive_timeout: Option<Span>,
-    keepalive_requests: Option<u32>,
-}
-
-impl Default for ListenerFile {
-    fn default() -> Self {
-        Self {
-            address: ListenAddress::Tcp(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080))),
-            protocols: None,
-            trusted_proxies: None,
-            legacy: None,
-            legacy_allow: None,
-            limits: LimitsFile::default(),
-        }
-    }
-}
-
-impl ListenerFile {
-    fn settle(self) -> ListenerSettings {
-        let speaks = |protocol| {
-            self.protocols
-                .as_ref()
-                .is_none_or(|listed| listed.contains(&protocol))
-        };
-        ListenerSettings {
-            h1: speaks(ListenerProtocol::Http1),
-            h2: speaks(ListenerProtocol::Http2),
-            address: self.address,
-            trusted_proxies: networks(self.trusted_proxies.unwrap_or_default()),
-            legacy: self
-                .legacy
-                .unwrap_or_default()
-                .into_iter()
-                .map(|listed| listed.0)
-                .collect(),
-            legacy_allow: self.legacy_allow.map_or_else(loopback, networks),
-            limits: self.limits.settle(),
-        }
-    }
-}
-
-impl LimitsFile {
-    fn settle(self) -> LimitSettings {
-        let limit = |written: Option<Span>, seconds| {
-            written.map_or(Some(Duration::from_secs(seconds)), Span::limit)
-        };
-        let requests = self.keepalive_requests.unwrap_or(10_000);
-        let size = |written: Option<ByteSize>, default| {
-            let size = written.map_or(default, |size| size.0);
-            if size == 0 {
-                usize::MAX
-            } else {
-                usize::try_from(size).unwrap_or(usize::MAX)
-            }
-        };
-        let count = self.header_count.map_or(100, u64::from);
-        let rate = self.min_rate.unwrap_or(240);
-        LimitSettings {
-            header_timeout: limit(self.header_timeout, 10),
-            header_size: size(self.header_size, 32 << 10),
-            header_count: size(Some(ByteSize(count)), 0),
-            body_size: self.body_size.map(|size| size.0).filter(|&size| size > 0),
-            min_rate: (rate > 0).then_some(rate),
-            h2_streams: self.h2_streams.filter(|&streams| streams > 0).unwrap_or(
-                if self.h2_streams.is_some() {
-                    u32::MAX
-                } else {
-                    128
-                },
-            ),
-            h2_idle: limit(self.h2_idle, 180),
-            websocket_idle: limit(self.websocket_idle, 3600),
-            body_timeout: limit(self.body_timeout, 30),
-            keepalive_timeout: limit(self.keepalive_timeout, 65),
-            keepalive_requests: (requests > 0).then_some(requests),
-        }
-    }
+/// 0 means no limit.
+fn limit(number: u32) -> Option<u32> {
+    (number > 0).then_some(number)
 }
 
 fn loopback() -> Vec<IpNet> {

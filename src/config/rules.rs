@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::holes::Holes;
 use super::tree::Node;
-use super::{Config, ControlSettings, ListenAddress};
+use super::{Config, ControlSettings, ListenAddress, ListenerSettings};
 use crate::spec::{Broken, ForbiddenAddresses, broken_rules};
 
 /// Every broken rule about what could be read; pointers begin at the top of the file.
@@ -82,6 +82,10 @@ fn listeners(config: &Config, has_control: bool) -> Vec<Broken> {
             let message = "who calls over a Unix socket has no address that `legacy_allow` could list: use `control.legacy`";
             broken.push(Broken::new(format!("/listeners/{index}/legacy"), message));
         }
+        if let Some(message) = proxy_protocol(listener) {
+            let pointer = format!("/listeners/{index}/proxy_protocol");
+            broken.push(Broken::new(pointer, message));
+        }
         if !listener.h1 && !listener.h2 {
             let message = "no protocol: write `http/1.1`, `h2` or both";
             broken.push(Broken::new(
@@ -91,6 +95,20 @@ fn listeners(config: &Config, has_control: bool) -> Vec<Broken> {
         }
     }
     broken
+}
+
+/// Whoever may send the header decides under which address a client is known.
+fn proxy_protocol(listener: &ListenerSettings) -> Option<&'static str> {
+    let is_unix = matches!(listener.address, ListenAddress::Unix(_));
+    match listener.proxy_protocol {
+        Some(_) if is_unix => {
+            Some("who connects over a Unix socket has no address that `trusted_proxies` could list")
+        }
+        Some(_) if listener.trusted_proxies.is_empty() => {
+            Some("only `trusted_proxies` are believed: list who sends the PROXY header")
+        }
+        _ => None,
+    }
 }
 
 /// Who can reach the control endpoint can change everything: off loopback it asks for a token, and a

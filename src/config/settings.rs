@@ -11,6 +11,8 @@ use serde::Deserialize;
 use super::Config;
 use super::values::ListenAddress;
 use crate::control::{self, Place, Token};
+use crate::edge::tls::TlsFiles;
+use crate::edge::{ConnectionLimits, ProxyProtocol};
 use crate::ports::legacy::Interface;
 use crate::spec::Name;
 use crate::store::{History, StoreSettings};
@@ -22,6 +24,8 @@ pub struct ServerSettings {
     pub node: Name,
     /// Workers of the data plane.
     pub threads: usize,
+    /// How many connections clients may have.
+    pub connections: ConnectionLimits,
     /// How long requests may finish after SIGTERM.
     pub shutdown_grace: Duration,
     /// Health probes at a time, all groups together.
@@ -35,14 +39,18 @@ pub struct ListenerSettings {
     pub address: ListenAddress,
     /// Whether HTTP/1.1 is spoken.
     pub h1: bool,
-    /// Whether HTTP/2 is spoken, by prior knowledge.
+    /// Whether HTTP/2 is spoken: over TLS by ALPN, else by prior knowledge.
     pub h2: bool,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Whether connections begin with a PROXY header.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// Whose `X-Forwarded-For` and PROXY header are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The legacy interfaces that are answered here before routing.
     pub legacy: Vec<Interface>,
     /// Who may call them here, by the connection's address.
     pub legacy_allow: Vec<IpNet>,
+    /// Its certificates, if it speaks TLS.
+    pub tls: Option<TlsFiles>,
     /// What one client may take.
     pub limits: LimitSettings,
 }
@@ -64,6 +72,8 @@ pub struct LimitSettings {
     pub body_timeout: Option<Duration>,
     /// Between two requests.
     pub keepalive_timeout: Option<Duration>,
+    /// For a TLS handshake.
+    pub handshake_timeout: Option<Duration>,
     /// Requests on one connection.
     pub keepalive_requests: Option<u32>,
     /// Requests at a time on one connection with HTTP/2.

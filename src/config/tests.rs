@@ -205,11 +205,18 @@ fn broken_yaml_is_told_with_its_place() {
 }
 
 #[test]
+fn a_listener_says_whose_proxy_header_it_believes_and_which_files_it_needs() {
+    insta::assert_snapshot!(errors("listeners: [{address: '0.0.0.0:1', proxy_protocol: require}]"), @r##"f:1:52: only `trusted_proxies` are believed: list who sends the PROXY header"##);
+    insta::assert_snapshot!(errors("listeners: [{address: '0.0.0.0:1', tls: {certificates: []}}]"), @r##"f:1:56: no certificate: name at least one pair of `cert` and `key`"##);
+    insta::assert_snapshot!(errors("listeners: [{address: '0.0.0.0:1', tls: {certificates: [{cert: /nowhere, key: /k}]}}]"), @r##"f:1:64: /nowhere cannot be read: No such file or directory (os error 2)"##);
+}
+
+#[test]
 fn what_is_not_built_is_not_supported_yet() {
     let text = "
 dns: {servers: system}
-server: {max_connections: 5}
-listeners: [{address: '0.0.0.0:1', proxy_protocol: off, limits: {handshake_timeout: 1s}}]
+server: {threads: 1}
+listeners: [{address: '0.0.0.0:1'}]
 control: {legacy: [plus], tls: {cert: a, key: b, client_ca: c}}
 state: {store: 'redis://h:1/0', local_copy: x}
 defaults: {sticky: {cookie: c}}
@@ -220,9 +227,6 @@ routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, path
 ";
     insta::assert_snapshot!(errors(text), @r##"
 f:2:1: `dns` is not supported yet
-f:3:10: `max_connections` is not supported yet
-f:4:36: `proxy_protocol` is not supported yet
-f:4:66: `handshake_timeout` is not supported yet
 f:5:20: `plus` is not supported yet
 f:5:50: `client_ca` is not supported yet
 f:6:16: `redis://` is not supported yet

@@ -57,6 +57,7 @@ pub enum LogFormat {
     /// | `request_id` | as sent on in `X-Request-ID` |
     /// | `client` | IP address, `null` on a unix socket |
     /// | `listener` | the listener's address |
+    /// | `scheme` | what clients use there: `http` or `https` |
     /// | `method`, `host`, `target`, `version` | as the client sent them; bytes that are not UTF-8 become U+FFFD |
     /// | `status` | number; 499 when the client left before there was a response |
     /// | `bytes` | body bytes sent to the client |

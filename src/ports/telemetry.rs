@@ -16,7 +16,10 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
-pub use labels::{ChangeOutcome, Label, ProbeResult, RetryCause, StatusClass};
+pub use labels::{
+    ChangeOutcome, HandshakeFailure, HandshakeResult, Label, ProbeResult, Rejection, RetryCause,
+    StatusClass,
+};
 pub use reason::Reason;
 
 use super::shard::Shards;
@@ -44,6 +47,9 @@ impl Metrics {
             generated: CounterSet::default(),
             connections_accepted: AtomicU64::new(0),
             connections_closed: AtomicU64::new(0),
+            connections_rejected: CounterSet::default(),
+            handshakes: CounterSet::default(),
+            handshake_failures: CounterSet::default(),
             access_log_dropped: AtomicU64::new(0),
             changes: CounterSet::default(),
             store_failures: AtomicU64::new(0),
@@ -74,6 +80,21 @@ impl Metrics {
     pub fn connection_accepted(&self) -> OpenConnection {
         add(&self.0.connections_accepted, 1);
         OpenConnection(self.clone())
+    }
+
+    /// A client connection was closed before it could say anything to the proxy.
+    pub fn connection_rejected(&self, cause: Rejection) {
+        self.0.connections_rejected.increment(cause);
+    }
+
+    /// A TLS handshake with a client has ended well.
+    pub fn handshake_ended(&self, result: HandshakeResult) {
+        self.0.handshakes.increment(result);
+    }
+
+    /// A TLS handshake with a client has failed.
+    pub fn handshake_failed(&self, cause: HandshakeFailure) {
+        self.0.handshake_failures.increment(cause);
     }
 
     /// So many lines of the access log were lost.
@@ -172,6 +193,9 @@ struct Inner {
     connections_accepted: AtomicU64,
     /// A counter of its own: accepted less closed is open, and neither ever goes back.
     connections_closed: AtomicU64,
+    connections_rejected: CounterSet<Rejection>,
+    handshakes: CounterSet<HandshakeResult>,
+    handshake_failures: CounterSet<HandshakeFailure>,
     access_log_dropped: AtomicU64,
     changes: CounterSet<ChangeOutcome>,
     store_failures: AtomicU64,

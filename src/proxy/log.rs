@@ -36,6 +36,7 @@ impl Proxy {
             unix_ms: clock::unix_ms(),
             client: ctx.client.address,
             listener: &self.settings.listener,
+            scheme: self.settings.scheme,
             request_id: ctx.request_id.as_str(),
             method: refusal.map_or(head.method.as_str(), |refusal| &refusal.method),
             target: refusal.map_or(head.raw_path(), |refusal| refusal.target.as_bytes()),

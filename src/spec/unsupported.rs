@@ -7,9 +7,6 @@
 /// and the bodies of the control API have the same keys in the same places.
 const KEYS: &[(&str, &[&str])] = &[
     ("", &["dns"]),
-    ("server", &["max_connections", "max_connections_per_ip"]),
-    ("listeners/*", &["proxy_protocol", "tls"]),
-    ("listeners/*/limits", &["handshake_timeout"]),
     ("control/tls", &["client_ca"]),
     ("state", &["local_copy", "redis", "host_keys"]),
     (

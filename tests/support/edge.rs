@@ -303,7 +303,7 @@ impl EdgeBuilder {
         command
     }
 
-    fn write_file(&self) -> PathBuf {
+    pub fn write_file(&self) -> PathBuf {
         let path = self.directory().join("pointsman.yaml");
         fs::write(&path, serde_yaml::to_string(&self.configuration).unwrap()).unwrap();
         path

@@ -48,7 +48,7 @@ const FORBIDDEN: [&str; 7] = [
 const FORBIDDEN_IN_TYPES: [&str; 2] = ["data", "info"];
 
 /// Names that others gave: where they may stand, and whose they are.
-const THEIRS: [(&str, &str); 14] = [
+const THEIRS: [(&str, &str); 15] = [
     ("", "HttpPeer"),              // pingora_core
     ("", "http_peer"),             // a variable for it
     ("", "peer"),                  // pingora_core::upstreams::peer, and a variable for an HttpPeer
@@ -56,6 +56,7 @@ const THEIRS: [(&str, &str); 14] = [
     ("", "PeerOptions"),           // pingora_core
     ("", "upstream_peer"),         // pingora_proxy: a phase of ProxyHttp
     ("", "peer_addr"),             // std::net, pingora_core
+    ("", "peer_certificates"),     // rustls
     ("", "Info"),                  // log::LevelFilter
     ("", "hyper_util"),            // a crate
     ("", "tokio_util"),            // a crate

@@ -82,7 +82,9 @@ fn json_line(out: &mut Vec<u8>, second: &Second, record: &Record<'_>) {
     json_client(out, record.client);
     out.extend_from_slice(br#","listener":"#);
     json_string(out, record.listener.as_bytes(), SERVER_LIMIT);
-    out.extend_from_slice(br#","method":"#);
+    out.extend_from_slice(br#","scheme":""#);
+    out.extend_from_slice(record.scheme.as_bytes());
+    out.extend_from_slice(br#"","method":"#);
     json_string(out, record.method.as_bytes(), WORD_LIMIT);
     out.extend_from_slice(br#","host":"#);
     json_string(out, record.host, NAME_LIMIT);

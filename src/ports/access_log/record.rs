@@ -12,6 +12,8 @@ pub struct Record<'a> {
     pub client: Option<IpAddr>,
     /// The address of the listener that took the connection.
     pub listener: &'a str,
+    /// What clients use there: `http` or `https`.
+    pub scheme: &'static str,
     /// The request's id, as sent on to the server.
     pub request_id: &'a str,
     /// Empty if the request line could not be read.

@@ -15,6 +15,7 @@ fn record() -> Record<'static> {
         unix_ms: 1_795_188_802_045,
         client: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         listener: "127.0.0.1:8080",
+        scheme: "http",
         request_id: "r1",
         method: "GET",
         target: b"/",

@@ -66,6 +66,24 @@ impl Inner {
             None,
             accepted.saturating_sub(closed),
         )?;
+        series.set(
+            "connections_rejected",
+            "Client connections closed before they could say anything to the proxy, by cause",
+            "cause",
+            &self.connections_rejected,
+        )?;
+        series.set(
+            "tls_handshakes",
+            "TLS handshakes with clients that ended well, by kind",
+            "kind",
+            &self.handshakes,
+        )?;
+        series.set(
+            "tls_handshake_failures",
+            "TLS handshakes with clients that failed, by cause",
+            "cause",
+            &self.handshake_failures,
+        )?;
         series.counter(
             "access_log_dropped",
             "Lines of the access log lost because they could not be written in time",

@@ -96,6 +96,46 @@ label! {
 }
 
 label! {
+    /// Why a client's connection was closed before it could say anything to the proxy.
+    Rejection {
+        /// As many are open as `server.max_connections` allows.
+        TooMany => "max_connections",
+        /// As many are open from its address as `server.max_connections_per_ip` allows.
+        TooManyFromAddress => "max_connections_per_ip",
+        /// A PROXY header is required, and the sender is none of `trusted_proxies`.
+        ProxyUntrusted => "proxy_untrusted",
+        /// It does not begin with a sound PROXY header.
+        ProxyMalformed => "proxy_malformed",
+        /// The PROXY header did not come in time.
+        ProxyTimeout => "proxy_timeout",
+    }
+}
+
+label! {
+    /// Why a TLS handshake failed.
+    HandshakeFailure {
+        /// It took longer than `limits.handshake_timeout`.
+        Timeout => "timeout",
+        /// What the client sent is not TLS, or has nothing in common with what is spoken here.
+        Protocol => "protocol",
+        /// One side refused the other's certificate, or got none.
+        Certificate => "certificate",
+        /// The client left in the middle.
+        Closed => "closed",
+    }
+}
+
+label! {
+    /// How a TLS handshake succeeded.
+    HandshakeResult {
+        /// With all its cryptography.
+        Full => "full",
+        /// By a ticket of an earlier one.
+        Resumed => "resumed",
+    }
+}
+
+label! {
     /// How a submitted change came out.
     ChangeOutcome {
         /// Stored and published.

@@ -11,6 +11,7 @@ fn record() -> Record<'static> {
         unix_ms: 1_795_188_802_045,
         client: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         listener: "0.0.0.0:8080",
+        scheme: "https",
         request_id: "01f3",
         method: "GET",
         target: b"/",
@@ -117,7 +118,7 @@ fn json_lists_every_attempt() {
     assert_eq!(
         line(LogFormat::Json, &record),
         concat!(
-            r#"{"time":"2026-11-20T15:33:22.045Z","request_id":"01f3","client":"127.0.0.1","listener":"0.0.0.0:8080","#,
+            r#"{"time":"2026-11-20T15:33:22.045Z","request_id":"01f3","client":"127.0.0.1","listener":"0.0.0.0:8080","scheme":"https","#,
             r#""method":"GET","host":"example.org","target":"/","version":"HTTP/1.1","status":200,"bytes":54,"duration_ms":12.034,"#,
             r#""route":"default","upstream":"web","revision":7,"reason":null,"attempt_count":2,"attempts":["#,
             r#"{"server":"10.0.0.1:80","status":null,"failure":"connect_timeout","duration_ms":2000.000},"#,
@@ -139,7 +140,7 @@ fn json_keeps_every_key_when_there_is_nothing_to_say() {
         ..record()
     };
     let parsed = json(&record);
-    assert_eq!(parsed.as_object().unwrap().len(), 20);
+    assert_eq!(parsed.as_object().unwrap().len(), 21);
     assert!(
         ["client", "route", "upstream", "referer"]
             .iter()
@@ -186,6 +187,7 @@ fn the_longest_possible_line_stays_within_its_limit() {
     let longest = Record {
         client: Some(IpAddr::V6(Ipv6Addr::from([0xffff; 8]))),
         listener: &text,
+        scheme: "http",
         request_id: &text,
         method: &text,
         target: bytes,
