@@ -225,3 +225,32 @@ async fn a_state_that_breaks_rules_is_422_with_each_of_them() {
         .refused(422, "invalid_state");
     assert_eq!(desk.revision(), 1);
 }
+
+#[tokio::test]
+async fn a_name_that_no_url_could_lead_to_is_refused() {
+    let desk = Desk::new();
+    for name in [".", ".."] {
+        let rule = format!("`{name}` is no name: no URL could lead to it");
+        for (path, body) in [
+            (format!("/v1/upstreams/{name}"), json!({})),
+            (format!("/v1/routes/{name}"), json!({ "to": "blue" })),
+        ] {
+            let put = desk.json("PUT", &path, body).await;
+            assert_eq!(put.refused(400, "invalid_request").detail(), rule);
+        }
+        for change in [
+            json!({ "op": "put_upstream", "name": name, "upstream": {} }),
+            json!({ "op": "put_route", "id": name, "route": { "to": "blue" } }),
+        ] {
+            let body = json!({ "changes": [change] });
+            let answer = desk.json("POST", "/v1/changes", body).await;
+            let answer = answer.refused(400, "invalid_field");
+            assert!(answer.detail().ends_with(&rule), "{}", answer.detail());
+        }
+        let state = json!({ "upstreams": { name: {} } });
+        let answer = desk.json("PUT", "/v1/state", state).await;
+        let answer = answer.refused(400, "invalid_field");
+        assert!(answer.detail().ends_with(&rule), "{}", answer.detail());
+    }
+    assert_eq!(desk.revision(), 1);
+}
