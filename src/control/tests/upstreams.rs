@@ -254,3 +254,35 @@ async fn a_name_that_no_url_could_lead_to_is_refused() {
     }
     assert_eq!(desk.revision(), 1);
 }
+
+#[tokio::test]
+async fn probes_are_not_sent_to_the_control_api() {
+    let desk = Desk::new();
+    let near = json!({ "servers": ["127.0.0.1:8081"] });
+    desk.json("PUT", "/v1/upstreams/near", near).await.is(201);
+    let own_port = json!({ "health": { "port": 9900 } });
+    let mut state = desk.get("/v1/state").await.is(200).json;
+    state["defaults"] = own_port.clone();
+    for (method, path, body, pointer) in [
+        (
+            "PATCH",
+            "/v1/upstreams/near",
+            own_port,
+            "/upstreams/near/health/port",
+        ),
+        ("PUT", "/v1/state", state, "/defaults/health/port"),
+    ] {
+        let answer = desk.json(method, path, body).await;
+        let answer = answer.refused(422, "invalid_state");
+        assert_eq!(answer.json["errors"][0]["pointer"], pointer);
+    }
+    let far = json!({ "servers": ["10.0.0.1"], "health": { "port": 9900 } });
+    desk.json("PUT", "/v1/upstreams/far", far).await.is(201);
+    let server = json!({ "address": "127.0.0.1:8081" });
+    let answer = desk.json("POST", "/v1/upstreams/far/servers", server).await;
+    assert_eq!(
+        answer.refused(422, "invalid_state").detail(),
+        "probes would go to `127.0.0.1:9900`, the control endpoint itself"
+    );
+    assert_eq!(desk.revision(), 3);
+}
