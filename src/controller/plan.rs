@@ -126,16 +126,15 @@ fn check(
             own.into_iter()
                 .map(|rule| rule.below(&format!("/upstreams/{name}"))),
         );
-        for (index, server) in upstream.servers.iter().enumerate() {
-            let pointer = format!("/upstreams/{name}/servers/{index}/address");
-            broken.extend(
-                forbidden
-                    .reason(&server.address)
-                    .map(|message| Broken::new(pointer, message)),
-            );
-        }
+        broken.extend(forbidden.in_servers(name, upstream));
     }
-    if !Arc::ptr_eq(&before.defaults, &next.defaults) {
+    let probes =
+        |(name, upstream): (_, &Arc<_>)| forbidden.in_probes(name, upstream, &next.defaults);
+    if Arc::ptr_eq(&before.defaults, &next.defaults) {
+        broken.extend(changed.clone().filter_map(probes));
+    } else {
+        // They may send the probes of any group elsewhere.
+        broken.extend(next.upstreams.iter().filter_map(probes));
         broken.extend(
             broken_rules_of_defaults(&next.defaults)
                 .into_iter()

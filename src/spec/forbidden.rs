@@ -1,7 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::{Address, Broken, Spec};
+use super::{Address, Broken, CheckType, Name, Spec, UpstreamSpec};
 
 /// Which addresses may not become servers, whoever asks: a request that could make the edge talk to
 /// its own control endpoint or to the cloud's metadata service would hand out what those protect.
@@ -18,11 +18,11 @@ pub struct ForbiddenAddresses {
 impl ForbiddenAddresses {
     /// Why this address may not be a server, if so.
     pub fn reason(&self, address: &Address) -> Option<String> {
-        let own = match address {
-            Address::Ip(server) => self.control.is_some_and(|own| reaches(own, *server)),
+        let is_own = match address {
+            Address::Ip(server) => self.is_control(*server),
             Address::Unix(path) => self.control_socket.as_deref() == Some(Path::new(&**path)),
         };
-        if own {
+        if is_own {
             return Some(format!("`{address}` is the control endpoint itself"));
         }
         let guarded = address.ip().is_some_and(|server| is_guarded(server.ip()));
@@ -31,17 +31,50 @@ impl ForbiddenAddresses {
         })
     }
 
+    /// Every forbidden address of a group; pointers begin at the state.
+    pub fn in_servers(&self, name: &Name, upstream: &UpstreamSpec) -> Vec<Broken> {
+        let servers = upstream.servers.iter().enumerate();
+        let broken = servers.filter_map(|(index, server)| {
+            let pointer = format!("/upstreams/{name}/servers/{index}/address");
+            Some(Broken::new(pointer, self.reason(&server.address)?))
+        });
+        broken.collect()
+    }
+
+    /// A port to probe that is the control endpoint's; the pointer begins at the state. What a probe
+    /// sends is up to whoever writes it, and the control endpoint obeys whom this machine sends.
+    pub fn in_probes(
+        &self,
+        name: &Name,
+        upstream: &UpstreamSpec,
+        defaults: &UpstreamSpec,
+    ) -> Option<Broken> {
+        let (own, default) = (upstream.health.as_ref(), defaults.health.as_ref());
+        let kind = own.and_then(|own| own.kind);
+        let kind = kind.or_else(|| default?.kind);
+        let own_port = own.and_then(|own| own.port);
+        let port = own_port.or_else(|| default?.port)?;
+        let addresses = upstream.servers.iter().map(|server| server.address.ip());
+        let mut probed = addresses.map(|server| Some(SocketAddr::new(server?.ip(), port)));
+        let control = probed.find_map(|probed| probed.filter(|probed| self.is_control(*probed)))?;
+        let pointer = match own_port {
+            Some(_) => format!("/upstreams/{name}/health/port"),
+            None => "/defaults/health/port".to_owned(),
+        };
+        let message = format!("probes would go to `{control}`, the control endpoint itself");
+        (kind != Some(CheckType::None)).then(|| Broken::new(pointer, message))
+    }
+
+    fn is_control(&self, server: SocketAddr) -> bool {
+        self.control.is_some_and(|own| reaches(own, server))
+    }
+
     /// Every forbidden address of a state.
     pub fn in_state(&self, spec: &Spec) -> Vec<Broken> {
-        let servers = spec.upstreams.iter().flat_map(|(name, upstream)| {
-            upstream
-                .servers
-                .iter()
-                .enumerate()
-                .filter_map(move |(index, server)| {
-                    let pointer = format!("/upstreams/{name}/servers/{index}/address");
-                    Some(Broken::new(pointer, self.reason(&server.address)?))
-                })
+        let upstreams = spec.upstreams.iter();
+        let servers = upstreams.flat_map(|(name, upstream)| {
+            let probes = self.in_probes(name, upstream, &spec.defaults);
+            self.in_servers(name, upstream).into_iter().chain(probes)
         });
         let targets = spec.routes.iter().enumerate().filter_map(|(index, route)| {
             let straight = route.to.address().filter(|_| {
@@ -110,5 +143,32 @@ mod tests {
             open.reason(&Address::new("127.0.0.1:9900").unwrap())
                 .is_some()
         );
+    }
+
+    #[test]
+    fn no_probe_goes_to_the_control_api() {
+        let forbidden = ForbiddenAddresses {
+            control: Some("127.0.0.1:9900".parse().unwrap()),
+            ..Default::default()
+        };
+        let places = |state: &str| -> Vec<String> {
+            let broken = forbidden.in_state(&serde_json::from_str(state).unwrap());
+            broken.into_iter().map(|broken| broken.pointer).collect()
+        };
+        let own =
+            r#"{"upstreams":{"a":{"servers":["10.0.0.1","127.0.0.1:1"],"health":{"port":9900}}}}"#;
+        assert_eq!(places(own), ["/upstreams/a/health/port"]);
+        let default =
+            r#"{"defaults":{"health":{"port":9900}},"upstreams":{"a":{"servers":["127.0.0.1"]}}}"#;
+        assert_eq!(places(default), ["/defaults/health/port"]);
+        for elsewhere in [
+            r#"{"upstreams":{"a":{"servers":["10.0.0.1"],"health":{"port":9900}}}}"#,
+            r#"{"upstreams":{"a":{"servers":["127.0.0.1:1"],"health":{"port":9901}}}}"#,
+            r#"{"upstreams":{"a":{"servers":["127.0.0.1:1"],"health":{"type":"none","port":9900}}}}"#,
+            r#"{"upstreams":{"a":{"servers":["unix:/s"],"health":{"port":9900}}}}"#,
+            r#"{"defaults":{"health":{"port":9900}},"upstreams":{"a":{"servers":["127.0.0.1"],"health":{"port":1}}}}"#,
+        ] {
+            assert!(places(elsewhere).is_empty(), "{elsewhere}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shortened;
 
-/// A group name or a route id: `[A-Za-z0-9._:-]{1,255}`.
+/// A group name or a route id: `[A-Za-z0-9._:-]{1,255}`, but not `.` or `..`.
 ///
 /// Two names that differ only in case are equal, as nginx looks up `upstream` blocks; the case as
 /// written is kept for display.
@@ -26,6 +26,9 @@ pub enum NameError {
     /// A character outside the set.
     #[error("a name consists of letters, digits, `.`, `_`, `:` and `-`; `{text}` has {bad:?}", text = shortened(.0), bad = .1)]
     Character(String, char),
+    /// As segments of a path they stand for places (RFC 3986 section 3.3): clients take them out.
+    #[error("`{0}` is no name: no URL could lead to it")]
+    Dots(String),
 }
 
 impl Name {
@@ -33,6 +36,9 @@ impl Name {
     pub fn new(text: &str) -> Result<Self, NameError> {
         if text.is_empty() || text.len() > LONGEST {
             return Err(NameError::Length(text.chars().count()));
+        }
+        if matches!(text, "." | "..") {
+            return Err(NameError::Dots(text.to_owned()));
         }
         match text.chars().find(|&c| !is_name_character(c)) {
             Some(bad) => Err(NameError::Character(text.to_owned(), bad)),
@@ -44,10 +50,9 @@ impl Name {
     pub fn from_any(text: &str) -> Self {
         let fitting = |c: char| if is_name_character(c) { c } else { '-' };
         let kept: String = text.chars().map(fitting).take(LONGEST).collect();
-        Self(if kept.is_empty() {
-            "-".into()
-        } else {
-            kept.into()
+        Self(match kept.as_str() {
+            "" | "." | ".." => "-".into(),
+            _ => kept.into(),
         })
     }
 
@@ -170,5 +175,10 @@ mod tests {
             Name::new("a/b"),
             Err(NameError::Character("a/b".into(), '/'))
         );
+        for dots in [".", ".."] {
+            assert_eq!(Name::new(dots), Err(NameError::Dots(dots.into())));
+            assert_eq!(Name::from_any(dots).as_str(), "-");
+        }
+        assert!(Name::new("...").is_ok());
     }
 }

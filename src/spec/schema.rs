@@ -33,7 +33,7 @@ macro_rules! text {
 text!(
     Name,
     "Name",
-    "A group's name or a route's id: `[A-Za-z0-9._:-]{1,255}`, unique ignoring case.",
+    "A group's name or a route's id: `[A-Za-z0-9._:-]{1,255}` but not `.` or `..`, unique ignoring case.",
     "web"
 );
 text!(

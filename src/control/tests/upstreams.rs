@@ -225,3 +225,64 @@ async fn a_state_that_breaks_rules_is_422_with_each_of_them() {
         .refused(422, "invalid_state");
     assert_eq!(desk.revision(), 1);
 }
+
+#[tokio::test]
+async fn a_name_that_no_url_could_lead_to_is_refused() {
+    let desk = Desk::new();
+    for name in [".", ".."] {
+        let rule = format!("`{name}` is no name: no URL could lead to it");
+        for (path, body) in [
+            (format!("/v1/upstreams/{name}"), json!({})),
+            (format!("/v1/routes/{name}"), json!({ "to": "blue" })),
+        ] {
+            let put = desk.json("PUT", &path, body).await;
+            assert_eq!(put.refused(400, "invalid_request").detail(), rule);
+        }
+        for change in [
+            json!({ "op": "put_upstream", "name": name, "upstream": {} }),
+            json!({ "op": "put_route", "id": name, "route": { "to": "blue" } }),
+        ] {
+            let body = json!({ "changes": [change] });
+            let answer = desk.json("POST", "/v1/changes", body).await;
+            let answer = answer.refused(400, "invalid_field");
+            assert!(answer.detail().ends_with(&rule), "{}", answer.detail());
+        }
+        let state = json!({ "upstreams": { name: {} } });
+        let answer = desk.json("PUT", "/v1/state", state).await;
+        let answer = answer.refused(400, "invalid_field");
+        assert!(answer.detail().ends_with(&rule), "{}", answer.detail());
+    }
+    assert_eq!(desk.revision(), 1);
+}
+
+#[tokio::test]
+async fn probes_are_not_sent_to_the_control_api() {
+    let desk = Desk::new();
+    let near = json!({ "servers": ["127.0.0.1:8081"] });
+    desk.json("PUT", "/v1/upstreams/near", near).await.is(201);
+    let own_port = json!({ "health": { "port": 9900 } });
+    let mut state = desk.get("/v1/state").await.is(200).json;
+    state["defaults"] = own_port.clone();
+    for (method, path, body, pointer) in [
+        (
+            "PATCH",
+            "/v1/upstreams/near",
+            own_port,
+            "/upstreams/near/health/port",
+        ),
+        ("PUT", "/v1/state", state, "/defaults/health/port"),
+    ] {
+        let answer = desk.json(method, path, body).await;
+        let answer = answer.refused(422, "invalid_state");
+        assert_eq!(answer.json["errors"][0]["pointer"], pointer);
+    }
+    let far = json!({ "servers": ["10.0.0.1"], "health": { "port": 9900 } });
+    desk.json("PUT", "/v1/upstreams/far", far).await.is(201);
+    let server = json!({ "address": "127.0.0.1:8081" });
+    let answer = desk.json("POST", "/v1/upstreams/far/servers", server).await;
+    assert_eq!(
+        answer.refused(422, "invalid_state").detail(),
+        "probes would go to `127.0.0.1:9900`, the control endpoint itself"
+    );
+    assert_eq!(desk.revision(), 3);
+}
