@@ -1,5 +1,6 @@
 //! Very many groups, one change each.
 
+use std::fmt;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -46,24 +47,19 @@ fn cycle(edge: &Edge, caller: &mut Caller, groups: usize) -> u64 {
     let part = groups / 10;
     for (what, times) in [("create", &created), ("delete", &deleted)] {
         let (first, last) = (Part::of(&times[..part]), Part::of(&times[groups - part..]));
-        println!("{what}: the first {part}: {first:?}; the last {part}: {last:?}");
-        // A cost that grows with the state would be ten times as high; other tests run beside the small size.
-        let most = size(5, 2) as u32;
-        assert!(
-            last.median <= first.median * most,
-            "{what}: {first:?} {last:?}"
-        );
-        if size(0, 1) == 1 {
-            assert!(last.mean <= first.mean * most, "{what}: {first:?} {last:?}");
-        }
+        println!("{what}: the first {part}: {first}; the last {part}: {last}");
+        // A cost that grows with the state would be ten times as high.
+        assert!(last.fast <= first.fast * 2, "{what}: {first}; {last}");
     }
     left
 }
 
-#[derive(Debug)]
 struct Part {
     mean: Duration,
     median: Duration,
+    /// What the fastest tenth took at most. Whatever else the machine does makes calls slower, never faster:
+    /// this is compared, the others are told.
+    fast: Duration,
 }
 
 impl Part {
@@ -73,7 +69,18 @@ impl Part {
         Self {
             mean: times.iter().sum::<Duration>() / u32::try_from(times.len()).unwrap(),
             median: sorted[sorted.len() / 2],
+            fast: sorted[sorted.len() / 10],
         }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mean, median, fast } = self;
+        write!(
+            f,
+            "mean {mean:?}, median {median:?}, the fastest tenth within {fast:?}"
+        )
     }
 }
 
