@@ -3,7 +3,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Counts wrong tokens per address, so that guessing takes longer than a token lives.
+/// Counts wrong tokens per address, so that whoever sends them again and again is told to stop, and does
+/// not fill the log.
 #[derive(Default)]
 pub(super) struct Attempts(Mutex<HashMap<IpAddr, Count>>);
 

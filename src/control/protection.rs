@@ -138,14 +138,6 @@ impl Protection {
         if self.tokens.is_empty() && self.settings.place.is_local() {
             return Ok(None);
         }
-        let wait = connection
-            .source
-            .and_then(|source| self.attempts.wait(source, now));
-        if let Some(wait) = wait {
-            let seconds = u16::try_from(wait.as_secs() + 1).unwrap_or(u16::MAX);
-            let detail = "too many wrong tokens came from this address";
-            return Err(Problem::new(Code::TooManyAttempts, detail).retry_after(seconds));
-        }
         let Some(given) = bearer(headers) else {
             let detail = "send a token: `Authorization: Bearer TOKEN`";
             return Err(unauthorized(detail, r#"Bearer realm="pointsman""#));
@@ -153,7 +145,13 @@ impl Protection {
         if let Some(token) = self.known(given) {
             return Ok(Some(token));
         }
+        // A good token has passed already: whoever guesses must not lock out those behind its address.
         if let Some(source) = connection.source {
+            if let Some(wait) = self.attempts.wait(source, now) {
+                let seconds = u16::try_from(wait.as_secs() + 1).unwrap_or(u16::MAX);
+                let detail = "too many wrong tokens came from this address";
+                return Err(Problem::new(Code::TooManyAttempts, detail).retry_after(seconds));
+            }
             log::warn!("a wrong token came from {source}");
             self.attempts.wrong(source, now);
         }
