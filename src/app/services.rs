@@ -56,7 +56,9 @@ pub(super) fn add_all(
     let certificates = Certificates(Mutex::new(watch));
     server.add_service(background_service("certificates", certificates));
     server.add_service(control(&parts, app)?);
-    server.add_service(background_service("health", health(&parts)));
+    let mut health = background_service("health", health(&parts));
+    health.threads = Some(1);
+    server.add_service(health);
     server.add_service(background_service("registry", keeper));
     let readiness = Readiness {
         addresses,
@@ -212,6 +214,18 @@ fn health(parts: &Parts) -> Health {
     }
 }
 
+/// How much the checks' thread yields (`nice`): a quarter of a core is its when requests want all of it, so that they
+/// cannot starve it.
+const NICE: i32 = 5;
+
+/// A probe can wait a millisecond, a request should not: where both want a core, requests go first.
+fn yield_to_requests() {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
+        log::warn!("health checks have the same priority as requests: {error}");
+    }
+}
+
 /// The checks of all groups, as a service with a thread of its own.
 struct Health {
     checker: Mutex<Option<HealthChecker>>,
@@ -227,6 +241,7 @@ impl BackgroundService for Health {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(checker) = checker else { return };
+        yield_to_requests();
         let stopping = async move {
             let _ = shutdown.wait_for(|stopping| *stopping).await;
         };
