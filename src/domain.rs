@@ -8,4 +8,5 @@ pub mod server;
 pub mod shards;
 pub mod snapshot;
 pub mod streak;
+pub mod tls;
 pub mod upstream;

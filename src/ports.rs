@@ -3,6 +3,8 @@
 pub mod access_log;
 pub mod client_connection;
 pub mod legacy;
+pub mod pem;
+pub mod server_tls;
 pub mod telemetry;
 
 mod shard;

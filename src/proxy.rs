@@ -165,16 +165,18 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         ctx: &mut RequestCtx,
     ) -> Result<Box<HttpPeer>> {
         let idle = self.settings.limits.websocket_idle;
         let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
-        match ctx.next_attempt() {
-            Some((upstream, server)) => upstream_connection::to(server, upstream, tunnel),
+        let Some((upstream, server)) = ctx.next_attempt() else {
             // Every retry picks its server when it is decided: an attempt without one does not come here.
-            None => Error::e_explain(ErrorType::InternalError, "an attempt without a server"),
-        }
+            return Error::e_explain(ErrorType::InternalError, "an attempt without a server");
+        };
+        let host = || forward::host_sent_on(session.req_header(), upstream, server);
+        let found = upstream_connection::to(server, upstream, host, tunnel);
+        found.inspect_err(|error| ctx.failed(failure::reason(error).as_str()))
     }
 
     async fn connected_to_upstream(

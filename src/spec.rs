@@ -19,6 +19,7 @@ mod shared_list;
 mod shared_map;
 mod shortened;
 mod target;
+mod tls;
 mod units;
 mod unsupported;
 mod upstream;
@@ -47,6 +48,7 @@ pub use shared_list::{Difference, SharedList};
 pub use shared_map::{Changed, SharedMap};
 pub use shortened::shortened;
 pub use target::Target;
+pub use tls::{ServerName, TlsSpec};
 pub use units::Span;
 pub use unsupported::is_planned;
 pub use upstream::{

@@ -53,7 +53,10 @@ pub(super) fn add_all(
     );
     let mut watch = Watch::default();
     server.add_service(edge(server, &parts, &app, &mut watch)?);
-    let certificates = Certificates(Mutex::new(watch));
+    let certificates = Certificates {
+        listeners: Mutex::new(watch),
+        servers: parts.controller.server_tls().clone(),
+    };
     server.add_service(background_service("certificates", certificates));
     server.add_service(control(&parts, app)?);
     let mut health = background_service("health", health(&parts));

@@ -1,10 +1,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Outcome, Refusal, Submission};
+use super::{Outcome, Refusal, Submission, tls};
 use crate::change;
 use crate::domain::rails::rails;
 use crate::domain::snapshot::Snapshot;
+use crate::ports::server_tls::ServerTlsTable;
 use crate::spec::{
     Broken, Digest, ForbiddenAddresses, Name, Revision, RouteSpec, Spec, broken_rules_among_routes,
     broken_rules_of_defaults, broken_rules_of_route, broken_rules_of_upstream,
@@ -31,6 +32,7 @@ pub(super) fn plan(
     base: &Base,
     submission: &Submission,
     forbidden: &ForbiddenAddresses,
+    server_tls: &ServerTlsTable,
 ) -> Result<Plan, Refusal> {
     let (now, before) = (base.snapshot.revision(), base.snapshot.spec());
     if let Some(conflict) = submission
@@ -60,6 +62,7 @@ pub(super) fn plan(
         Arc::new(spec),
         Some(&base.snapshot),
     ));
+    tls::read(server_tls, before, &snapshot)?;
     let rails = rails(&base.snapshot, &snapshot);
     if !rails.is_empty() && !submission.meta.forced && !submission.dry_run {
         return Err(Refusal::Rails(rails));

@@ -5,10 +5,11 @@ use tokio::sync::watch;
 
 use super::plan::Base;
 use super::writer::Writer;
-use super::{Controller, WAITING};
+use super::{Controller, WAITING, tls};
 use crate::change::Change;
 use crate::clock;
 use crate::domain::snapshot::{Snapshot, shared};
+use crate::ports::server_tls::ServerTlsTable;
 use crate::ports::telemetry::Metrics;
 use crate::spec::{Digest, ForbiddenAddresses, Meta, Revision, Spec, without_effect};
 use crate::store::{self, History, Store, StoreError, Stored};
@@ -34,6 +35,9 @@ pub enum StartError {
     /// No thread for the writer.
     #[error("cannot start the writer's thread: {0}")]
     Thread(#[from] std::io::Error),
+    /// Files that groups name for TLS cannot be used.
+    #[error("{0}")]
+    Files(String),
 }
 
 /// Loads the last state, or stores the file's as the first; publishes it; starts the writer.
@@ -51,6 +55,8 @@ pub fn start(
     }
     warn_of_settings_without_effect(&stored.spec);
     let snapshot = Arc::new(Snapshot::build(stored.number, stored.spec, None));
+    let server_tls = ServerTlsTable::default();
+    tls::read_all(&server_tls, &snapshot)?;
     let (publisher, reader) = shared(Snapshot::default());
     let (announce, revisions) = watch::channel(0);
     let (jobs, waiting) = mpsc::sync_channel(WAITING);
@@ -69,6 +75,7 @@ pub fn start(
         forbidden: settings.forbidden,
         history: settings.history,
         is_saving: Arc::new(AtomicBool::new(false)),
+        server_tls: server_tls.clone(),
     };
     std::thread::Builder::new()
         .name("controller".into())
@@ -77,6 +84,7 @@ pub fn start(
         jobs,
         revisions,
         snapshot: reader,
+        server_tls,
         store,
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::balancer::{self, Pick, Tier};
 use super::server::{Server, ServerState};
+use super::tls::Tls;
 use crate::spec::{
     Address, BalanceSpec, CheckType, HealthSpec, HostHeader, Name, RetryCause, RetrySpec,
     ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec,
@@ -24,6 +25,7 @@ pub struct Upstream {
     timeouts: Timeouts,
     retry: Arc<Retry>,
     keepalive: bool,
+    tls: Option<Tls>,
     min_healthy: u32,
     health: Option<Arc<HealthSpec>>,
     /// The target of the routes that imply it; none for a group that has a name of its own.
@@ -86,6 +88,7 @@ impl Upstream {
             host: full.host.unwrap_or_default(),
             timeouts: Timeouts::new(full.timeouts.unwrap_or_default()),
             retry: Arc::new(Retry::new(full.retry.unwrap_or_default())),
+            tls: Tls::carried_over(full.tls, before.and_then(|before| before.tls.as_ref())),
             keepalive: full.keepalive != Some(0),
             min_healthy: full.min_healthy.unwrap_or(1),
             health,
@@ -180,6 +183,11 @@ impl Upstream {
     /// Whether connections are kept for the next request.
     pub fn keeps_connections(&self) -> bool {
         self.keepalive
+    }
+
+    /// How connections to its servers are secured, if they are.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// A change that leaves fewer usable servers is refused.

@@ -140,7 +140,7 @@ impl RequestCtx {
     /// The attempt is connected. A tunnel has one limit of its own, so that before it the ordinary
     /// ones are ours to watch.
     pub(super) fn connected(&mut self, connection: RawFd) {
-        let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connection());
+        let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connected());
         self.connection = Some(of_tunnel.unwrap_or(connection));
         self.received = 0;
         self.silence = None;

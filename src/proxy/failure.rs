@@ -11,6 +11,15 @@ pub(super) fn reason(error: &Error) -> Reason {
     use ErrorType::*;
     match (error.esource(), error.etype()) {
         (_, ConnectTimedout) => Reason::ConnectTimeout,
+        (ErrorSource::Upstream, TLSHandshakeFailure | TLSHandshakeTimedout | InvalidCert) => {
+            // Pingora keeps of rustls's error nothing but its text.
+            match error.context.as_ref() {
+                Some(context) if context.as_str().contains("invalid peer certificate") => {
+                    Reason::UpstreamCertificate
+                }
+                _ => Reason::UpstreamTls,
+            }
+        }
         (_, ConnectRefused | ConnectNoRoute | ConnectError | SocketError | BindError) => {
             Reason::ConnectFailed
         }

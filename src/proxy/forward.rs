@@ -12,6 +12,8 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::RequestCtx;
+use crate::domain::server::Server;
+use crate::domain::upstream::Upstream;
 use crate::spec::HostHeader;
 
 // For reading the name, which has its hash; for setting the text, which Pingora need not copy.
@@ -179,6 +181,13 @@ fn host_for<'a>(rule: &'a HostHeader, received: &'a str, server: &'a str) -> Opt
             owned => Some(owned),
         },
     }
+}
+
+/// The Host header that a server will see.
+pub(super) fn host_sent_on(head: &RequestHeader, upstream: &Upstream, server: &Server) -> String {
+    let received = received_host(head);
+    let sent = host_for(upstream.host(), received, server.label());
+    sent.map_or_else(|| received.to_owned(), Cow::into_owned)
 }
 
 fn without_port(host: &str) -> &str {

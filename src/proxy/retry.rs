@@ -7,6 +7,7 @@ use super::{Proxy, RequestCtx, failure};
 use crate::domain::balancer::Pick;
 use crate::domain::server::Server;
 use crate::domain::upstream::Upstream;
+use crate::ports::server_tls::ServerTls;
 use crate::ports::telemetry::{Reason, RetryCause as Counted};
 use crate::spec::RetryCause;
 
@@ -19,6 +20,9 @@ impl Proxy {
         mut error: Box<Error>,
     ) -> Box<Error> {
         let reason = failure::reason(&error);
+        if matches!(reason, Reason::UpstreamTls | Reason::UpstreamCertificate) {
+            tell(ctx, &error);
+        }
         ctx.failed(reason.as_str());
         ctx.reason = Some(reason);
         let unsent =
@@ -140,6 +144,14 @@ impl Proxy {
             random: fastrand::u64(..),
         })?;
         Some((upstream.clone(), server.clone()))
+    }
+}
+
+/// The operator alone can mend a handshake that fails: the log says what the access log's reason does not.
+fn tell(ctx: &RequestCtx, error: &Error) {
+    let tls = ctx.upstream.as_ref().and_then(|upstream| upstream.tls());
+    if let (Some(used), Some(server)) = (tls.and_then(ServerTls::of), ctx.server()) {
+        used.tell(server.label(), error);
     }
 }
 

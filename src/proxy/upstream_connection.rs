@@ -1,24 +1,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::Result;
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
+use pingora_core::{BError, Error, ErrorType, Result};
 
 use super::tunnel_connection::TunnelConnector;
 use crate::domain::server::Server;
+use crate::domain::tls::Tls;
 use crate::domain::upstream::Upstream;
-use crate::spec::Address;
+use crate::ports::server_tls::ServerTls;
+use crate::spec::{Address, ServerName};
 
 /// How to connect to a server. Pingora's own defaults have no time limits at all.
+///
+/// `host`: the Host header that the server will see, asked for where TLS needs it.
 pub(super) fn to(
     server: &Server,
     upstream: &Upstream,
+    host: impl FnOnce() -> String,
     tunnel: Option<(Arc<TunnelConnector>, Option<Duration>)>,
 ) -> Result<Box<HttpPeer>> {
+    let name = upstream.tls().map(|tls| server_name(tls, host));
+    let (is_tls, name) = (name.is_some(), name.unwrap_or_default());
     let mut peer = match server.address() {
-        Address::Ip(address) => HttpPeer::new(address, false, String::new()),
-        Address::Unix(path) => HttpPeer::new_uds(path, false, String::new())?,
+        Address::Ip(address) => HttpPeer::new(address, is_tls, name),
+        Address::Unix(path) => HttpPeer::new_uds(path, is_tls, name)?,
     };
+    if let Some(tls) = upstream.tls() {
+        secure(&mut peer, tls, server)?;
+    }
     let timeouts = upstream.timeouts();
     let options = &mut peer.options;
     options.connection_timeout = timeouts.connect;
@@ -41,4 +51,42 @@ pub(super) fn to(
         }
     }
     Ok(Box::new(peer))
+}
+
+/// The name that is asked for and verified: without a port, and an address without brackets.
+fn server_name(tls: &Tls, host: impl FnOnce() -> String) -> String {
+    let mut name = match &tls.spec().sni {
+        Some(ServerName::Fixed(name)) => return name.clone(),
+        None | Some(ServerName::Host) => host(),
+    };
+    if let Some((address, _)) = name.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address.to_owned();
+    }
+    if let Some(end) = name.find(':') {
+        name.truncate(end);
+    }
+    name
+}
+
+fn secure(peer: &mut HttpPeer, tls: &Tls, server: &Server) -> Result<()> {
+    let used = ServerTls::of(tls).ok_or_else(|| refused("TLS is not prepared"))?;
+    let credentials = used.credentials().map_err(|problem| {
+        used.tell(server.label(), &problem);
+        refused(problem)
+    })?;
+    let verifies = tls.spec().verify != Some(false);
+    // Pingora verifies nothing where there is no name.
+    if verifies && peer.sni.is_empty() {
+        return Err(refused("the server has no name that could be verified"));
+    }
+    peer.options.verify_cert = verifies;
+    peer.options.verify_hostname = verifies;
+    peer.options.ca.clone_from(&credentials.ca);
+    peer.client_cert_key.clone_from(&credentials.own);
+    peer.group_key = credentials.key;
+    Ok(())
+}
+
+fn refused(why: impl Into<pingora_core::ImmutStr>) -> BError {
+    Error::explain(ErrorType::TLSHandshakeFailure, why).into_up()
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     CheckType, HealthSpec, HostHeader, HostPattern, Name, RetrySpec, RouteSpec, ServerSpec, Spec,
-    UpstreamSpec, shortened,
+    TlsSpec, UpstreamSpec, shortened,
 };
 
 /// A broken rule: where, and what would be right.
@@ -183,6 +183,8 @@ fn rules_of_settings(upstream: &UpstreamSpec) -> Vec<Broken> {
     if let Some(HostHeader::Fixed(host)) = &upstream.host {
         broken.extend(unfit_host(host).map(|message| Broken::new("/host", message)));
     }
+    let tls = upstream.tls.iter().flat_map(TlsSpec::broken_rules);
+    broken.extend(below("/tls", tls.collect()));
     broken.extend(upstream.retry.iter().flat_map(rules_of_retry));
     let health = upstream.health.iter().flat_map(rules_of_health);
     broken.extend(below("/health", health.collect()));

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{HealthSpec, ServerSpec, Span};
+use super::{HealthSpec, ServerSpec, Span, TlsSpec};
 
 /// A group of servers as it is asked for. A field that is not set comes from the state's `defaults`
 /// and then from the product's.
@@ -17,6 +17,9 @@ pub struct UpstreamSpec {
     /// The members, in file order; addresses are unique.
     #[schema(value_type = Vec<super::schema::ServerForms>)]
     pub servers: Vec<ServerSpec>,
+    /// HTTPS to the servers; absent: plain HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
     /// The protocol spoken to the servers; default `http/1.1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
@@ -45,7 +48,7 @@ pub struct UpstreamSpec {
 }
 
 impl UpstreamSpec {
-    /// Each field from here, or else from `defaults`; `timeouts`, `retry` and `health` field by field.
+    /// Each field from here, or else from `defaults`; `tls`, `timeouts`, `retry` and `health` field by field.
     /// Servers are a group's own.
     pub fn or(&self, defaults: &Self) -> Self {
         let (a, b) = (self.clone(), defaults.clone());
@@ -53,6 +56,7 @@ impl UpstreamSpec {
             balance: a.balance.or(b.balance),
             host: a.host.or(b.host),
             servers: a.servers,
+            tls: merged(a.tls, b.tls, TlsSpec::or),
             protocol: a.protocol.or(b.protocol),
             timeouts: merged(a.timeouts, b.timeouts, TimeoutsSpec::or),
             keepalive: a.keepalive.or(b.keepalive),

@@ -14,4 +14,8 @@ mod support;
 mod certificates;
 mod client;
 mod handshakes;
+mod origin;
+mod server_files;
+mod servers;
 mod swapping;
+mod tunnels;

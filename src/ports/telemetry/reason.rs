@@ -17,6 +17,10 @@ label! {
         ConnectFailed => "connect_failed",
         /// Connecting took longer than `timeouts.connect`.
         ConnectTimeout => "connect_timeout",
+        /// No TLS connection to the server came about.
+        UpstreamTls => "upstream_tls",
+        /// The server's certificate is not valid for its name, or not signed by an authority that is trusted.
+        UpstreamCertificate => "upstream_certificate",
         /// The server did not answer, or paused, for longer than its timeouts allow.
         UpstreamTimeout => "upstream_timeout",
         /// The server closed the connection before its response was complete.
@@ -75,6 +79,8 @@ impl Reason {
             Self::Internal => 500,
             Self::UpstreamMissing
             | Self::ConnectFailed
+            | Self::UpstreamTls
+            | Self::UpstreamCertificate
             | Self::UpstreamReset
             | Self::UpstreamInvalidResponse => 502,
             Self::NoServer => 503,
