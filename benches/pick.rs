@@ -19,7 +19,13 @@ use pointsman::domain::server::Health;
 use pointsman::domain::upstream::Upstream;
 
 fn pick(c: &mut Criterion) {
-    for policy in ["round_robin", "random", "least_connections"] {
+    for policy in [
+        "round_robin",
+        "random",
+        "least_connections",
+        "random_two",
+        "least_time",
+    ] {
         for (health, up_of) in [("healthy", [true, true]), ("half down", [true, false])] {
             let mut group = c.benchmark_group(format!("pick {policy} {health}"));
             for servers in [10, 1_000, 100_000] {
@@ -44,10 +50,7 @@ fn upstream(servers: usize, policy: &str, up: [bool; 2]) -> Arc<Upstream> {
 fn measure(group: &mut BenchmarkGroup<'_, WallTime>, upstream: &Upstream, servers: usize) {
     let mut random = fastrand::Rng::with_seed(7);
     let mut pick = || {
-        let pick = Pick {
-            tried: &[],
-            random: random.u64(..),
-        };
+        let pick = Pick::new(&[], random.u64(..));
         black_box(upstream.pick(&pick)).is_some()
     };
     let counted = allocation_counter::measure(|| {

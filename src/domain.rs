@@ -2,6 +2,7 @@
 //! Time and randomness are arguments.
 
 pub mod balancer;
+pub mod latency;
 pub mod rails;
 pub mod route;
 pub mod server;

@@ -27,8 +27,11 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use crate::clock;
 use crate::domain::balancer::Pick;
+use crate::domain::server::ServerId;
 use crate::domain::snapshot::SharedSnapshot;
+use crate::domain::upstream::Upstream;
 use crate::ports::access_log::AccessLog;
 use crate::ports::client_connection::Verdict;
 use crate::ports::telemetry::{Metrics, Reason};
@@ -107,11 +110,7 @@ impl Proxy {
             .ok_or(Reason::UpstreamMissing)?;
         // Named in the log even when none of its servers can be picked.
         ctx.upstream = Some(upstream.clone());
-        let pick = Pick {
-            tried: &[],
-            random: fastrand::u64(..),
-        };
-        let server = upstream.pick(&pick).cloned();
+        let server = upstream.pick(&pick(upstream, &[])).cloned();
         ctx.begin(server.ok_or(Reason::NoServer)?);
         Ok(())
     }
@@ -337,6 +336,15 @@ impl ProxyHttp for Proxy {
     ) -> bool {
         true
     }
+}
+
+/// What this request's pick needs to know.
+fn pick<'a>(upstream: &Upstream, tried: &'a [ServerId]) -> Pick<'a> {
+    let mut pick = Pick::new(tried, fastrand::u64(..));
+    if upstream.needs_time() {
+        pick.now = clock::monotonic_ms();
+    }
+    pick
 }
 
 /// The server switches protocols: that is for a WebSocket that was asked for, and nothing else.

@@ -22,7 +22,13 @@ fn snapshot(servers: usize, balance: &str) -> Snapshot {
 
 #[test]
 fn a_pick_allocates_nothing() {
-    for balance in ["round_robin", "random", "least_connections"] {
+    for balance in [
+        "round_robin",
+        "random",
+        "least_connections",
+        "random_two",
+        "least_time",
+    ] {
         for servers in [1, 10, 32, 33, 5_000] {
             let snapshot = snapshot(servers, balance);
             let upstream = snapshot.upstream(&Name::new("web").unwrap()).unwrap();
@@ -34,11 +40,8 @@ fn a_pick_allocates_nothing() {
                 let tried = [upstream.servers()[0].id()];
                 let counted = allocation_counter::measure(|| {
                     for random in 0..100 {
-                        std::hint::black_box(upstream.pick(&Pick { tried: &[], random }));
-                        std::hint::black_box(upstream.pick(&Pick {
-                            tried: &tried,
-                            random,
-                        }));
+                        std::hint::black_box(upstream.pick(&Pick::new(&[], random)));
+                        std::hint::black_box(upstream.pick(&Pick::new(&tried, random)));
                     }
                 });
                 assert_eq!(

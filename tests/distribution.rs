@@ -95,6 +95,10 @@ proptest! {
 ///   have nobody fit, chance decides, which adds its own tolerance.
 /// - By load: the least (c + 1) / w is D'Hondt's rule. From c_i w_j <= w_i (c_j + 1) for all j follows
 ///   c_i <= p_i (n + m - 1) for m servers, and from c_j w_i <= w_j (c_i + 1) follows c_i >= p_i n - 1 + p_i.
+/// - By load of two: the second choice only takes from who has more for its weight and gives to who has
+///   less, so that counts lie closer to their shares than by chance alone (Azar et al. 1999, Wieder 2007);
+///   a comparison of c / w is off by one request.
+/// - By time, while none has answered: every server has one request at once, and the rest is by load.
 fn tolerance(
     policy: BalanceSpec,
     member: &Member,
@@ -107,10 +111,13 @@ fn tolerance(
     let chance = l / 3.0 + (l * l / 9.0 + 2.0 * l * variance).sqrt();
     // Rounding of the sums above.
     let exact = |bound: f64| bound + 1e-6;
+    let least = (share * (servers as f64 - 1.0)).max(1.0 - share);
     match policy {
         BalanceSpec::Random => chance,
         BalanceSpec::RoundRobin => exact(f64::from(member.weight)) + chance,
-        BalanceSpec::LeastConnections => exact((share * (servers as f64 - 1.0)).max(1.0 - share)),
+        BalanceSpec::LeastConnections => exact(least),
+        BalanceSpec::RandomTwo => exact(1.0) + chance,
+        BalanceSpec::LeastTime => exact(least) + servers as f64,
     }
 }
 
@@ -177,11 +184,10 @@ fn in_a_large_group_unknown_servers_hardly_get_requests_while_half_are_up() {
         let unknown = (0..20_000)
             .filter(|_| group.pick().unwrap() % 2 == 1)
             .count();
-        // 78 expected by load; Bernstein's tolerance for 20,000 picks is 66.
-        let most = if policy == BalanceSpec::LeastConnections {
-            78 + 66
-        } else {
-            0
+        // 78 expected by load or time; Bernstein's tolerance for 20,000 picks is 66.
+        let most = match policy {
+            BalanceSpec::LeastConnections | BalanceSpec::LeastTime => 78 + 66,
+            _ => 0,
         };
         assert!(unknown <= most, "{policy:?}: {unknown}");
     }
@@ -223,7 +229,7 @@ proptest! {
         for (step, turns) in turns.into_iter().enumerate() {
             let upstream = snapshot.upstream(&name()).unwrap();
             for _ in 0..turns {
-                let server = upstream.pick(&Pick { tried: &[], random: 0 }).unwrap();
+                let server = upstream.pick(&Pick::new(&[], 0)).unwrap();
                 picked.push(upstream.servers().iter().position(|member| member.id() == server.id()).unwrap());
             }
             Arc::make_mut(spec.upstreams.get_mut(&name()).unwrap()).min_healthy = Some(step as u32);
@@ -313,13 +319,7 @@ fn threads_share_the_turns() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..7_000 {
-                    let server = group
-                        .upstream
-                        .pick(&Pick {
-                            tried: &[],
-                            random: 0,
-                        })
-                        .unwrap();
+                    let server = group.upstream.pick(&Pick::new(&[], 0)).unwrap();
                     drop(InFlight::begin(server.clone()));
                 }
             });

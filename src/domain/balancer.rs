@@ -1,8 +1,12 @@
 //! How a group picks: one contract, one file per policy. Tables are prepared when the snapshot is
 //! built and indexed when a request comes: no lock and no allocation here.
 
+mod best;
+mod fraction;
 mod least_connections;
+mod least_time;
 mod random;
+mod random_two;
 mod round_robin;
 mod sequence;
 mod tier;
@@ -11,6 +15,7 @@ use std::sync::Arc;
 
 use super::server::{Server, ServerId};
 use crate::spec::BalanceSpec;
+use fraction::Fraction;
 
 pub use tier::Tier;
 
@@ -20,6 +25,19 @@ pub struct Pick<'a> {
     pub tried: &'a [ServerId],
     /// A random number of the request's own.
     pub random: u64,
+    /// Milliseconds by a clock that goes on; only groups that ask for the time look at it.
+    pub now: u64,
+}
+
+impl<'a> Pick<'a> {
+    /// A pick by chance alone, for a group that asks for nothing else.
+    pub fn new(tried: &'a [ServerId], random: u64) -> Self {
+        Self {
+            tried,
+            random,
+            now: 0,
+        }
+    }
 }
 
 /// Picks one of a tier's servers: of those not tried yet, an up one before an unknown one, and
@@ -30,11 +48,14 @@ pub fn pick<'t>(policy: BalanceSpec, tier: &'t Tier, pick: &Pick<'_>) -> Option<
     if tier.is_empty() {
         return None;
     }
-    match policy {
+    let place = match policy {
         BalanceSpec::RoundRobin => round_robin::pick(tier, pick),
         BalanceSpec::Random => random::pick(tier, pick),
+        BalanceSpec::RandomTwo => random_two::pick(tier, pick),
         BalanceSpec::LeastConnections => least_connections::pick(tier, pick),
-    }
+        BalanceSpec::LeastTime => least_time::pick(tier, pick),
+    };
+    tier.server(place?)
 }
 
 /// Up to this many servers are all looked at; of more, at most this many.

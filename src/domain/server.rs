@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::latency::Latency;
 use crate::spec::{Address, Admin, ServerSpec, StartHealth};
 
 /// The identity of a [`ServerState`] within this process: one for each (upstream, address) for as
@@ -140,6 +141,7 @@ pub struct ServerState {
     in_flight: AtomicU32,
     requests: AtomicU64,
     failures: AtomicU64,
+    latency: Latency,
     /// Boxed, so that what requests touch fits into 64 bytes.
     last_check: Mutex<Option<Box<LastCheck>>>,
 }
@@ -172,6 +174,7 @@ impl ServerState {
             in_flight: AtomicU32::new(0),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            latency: Latency::default(),
             last_check: Mutex::new(None),
         }
     }
@@ -233,6 +236,11 @@ impl ServerState {
     /// Attempts of these that failed: no connection, no response in time, a broken one.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
+    }
+
+    /// How fast it answers, where its group's balancer wants to know.
+    pub fn latency(&self) -> &Latency {
+        &self.latency
     }
 
     /// Counts a failed attempt.

@@ -153,6 +153,16 @@ impl Upstream {
         self.policy
     }
 
+    /// Whether a pick needs to know the time.
+    pub fn needs_time(&self) -> bool {
+        self.measures_latency()
+    }
+
+    /// Whether its balancer wants to know how fast its servers answer.
+    pub fn measures_latency(&self) -> bool {
+        self.policy == BalanceSpec::LeastTime
+    }
+
     /// Its members in file order.
     pub fn servers(&self) -> &[Arc<Server>] {
         &self.servers

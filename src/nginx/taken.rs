@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::balance::Balance;
+use super::balance::{Balance, Better};
 use super::check::{Check, CheckKind, StatusClass};
 use super::error::{At, one_line, shown};
 use super::server_line::ServerLine;
@@ -189,6 +189,12 @@ impl<'a> Taking<'a> {
             match balance {
                 Balance::LeastConn => self.upstream.balance = Some(BalanceSpec::LeastConnections),
                 Balance::Random(None) => self.upstream.balance = Some(BalanceSpec::Random),
+                Balance::Random(Some(Better::LeastConn)) => {
+                    self.upstream.balance = Some(BalanceSpec::RandomTwo);
+                }
+                Balance::LeastTime(words) if words.first().is_some_and(|by| by == "header") => {
+                    self.upstream.balance = Some(BalanceSpec::LeastTime);
+                }
                 // Another method in its place would send clients elsewhere, and nobody would know.
                 other => self.refused(at, &other.to_string(), "this method is not supported yet"),
             }

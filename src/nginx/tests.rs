@@ -221,8 +221,8 @@ fn what_a_group_cannot_say_is_listed_and_what_matters_is_marked() {
     for (text, matters) in [
         ("ip_hash;", true),
         ("hash $remote_addr consistent;", true),
-        ("random two;", true),
-        ("least_time header;", true),
+        ("random two least_time=header;", true),
+        ("least_time last_byte inflight;", true),
         ("sticky cookie a;", true),
         ("queue 5;", true),
         ("ntlm;", true),
@@ -252,7 +252,7 @@ fn what_a_group_cannot_say_is_listed_and_what_matters_is_marked() {
             "{text}: {gaps:?}"
         );
     }
-    insta::assert_snapshot!(taken("ip_hash;\nserver a.example:80;\nserver 10.0.0.1 resolve route=a;\nserver 10.0.0.1:80;\nserver 10.0.0.2 weight=70000;\nserver \"a\nb\";\nrandom two;"), @r##"
+    insta::assert_snapshot!(taken("ip_hash;\nserver a.example:80;\nserver 10.0.0.1 resolve route=a;\nserver 10.0.0.1:80;\nserver 10.0.0.2 weight=70000;\nserver \"a\nb\";\nleast_time last_byte;"), @r##"
 {"servers":[{"address":"10.0.0.1:80","weight":1,"admin":"up","backup":false},{"address":"10.0.0.2:80","weight":65535,"admin":"up","backup":false}]}
   line 1, column 1: `ip_hash`: the method of line 8 counts, the last one
 ! line 2, column 1: `server`: `a.example:80`: host names are not supported yet, give an IP address
@@ -261,6 +261,6 @@ fn what_a_group_cannot_say_is_listed_and_what_matters_is_marked() {
 ! line 4, column 1: `10.0.0.1:80`: this server is in line 3 already
 ! line 5, column 1: `weight=70000`: a weight is at most 65535
 ! line 6, column 1: `server`: `a\nb` is not an address: write `ip:port`, `[v6]:port` or `unix:/path`
-! line 8, column 1: `random two least_conn`: this method is not supported yet
+! line 8, column 1: `least_time last_byte`: this method is not supported yet
 "##);
 }

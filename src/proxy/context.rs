@@ -6,6 +6,7 @@ use super::forward::Client;
 use super::request_id::RequestId;
 use super::silence::Silence;
 use super::tunnel_connection::TunnelConnector;
+use crate::clock;
 use crate::domain::route::Route;
 use crate::domain::server::{InFlight, Server, ServerId};
 use crate::domain::upstream::{Timeouts, Upstream};
@@ -43,6 +44,10 @@ pub struct RequestCtx {
     tunnel: Option<Arc<TunnelConnector>>,
     silence: Option<Silence>,
 }
+
+/// A failure counts as an answer that took this long: the server that refuses fastest would draw the
+/// most requests otherwise.
+const FAILED: Duration = Duration::from_secs(1);
 
 /// One attempt at a server.
 pub(super) struct Attempt {
@@ -204,11 +209,28 @@ impl RequestCtx {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.status = Some(status);
         }
+        self.observe_latency(Duration::ZERO);
+    }
+
+    /// Tells a balancer that wants to know how long the attempt under way took until now, `at_least`
+    /// so long.
+    fn observe_latency(&self, at_least: Duration) {
+        let measures = |upstream: &Arc<Upstream>| upstream.measures_latency();
+        if !self.upstream.as_ref().is_some_and(measures) {
+            return;
+        }
+        if let (Some(attempt), Some(server)) = (self.attempts.last(), self.server()) {
+            let took = attempt.began.elapsed().max(at_least);
+            let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            let latency = server.shared().latency();
+            latency.observe(microseconds, clock::monotonic_ms());
+        }
     }
 
     /// The attempt under way failed; its server is counted out of flight.
     pub(super) fn failed(&mut self, failure: &'static str) {
         self.silence = None;
+        self.observe_latency(FAILED);
         if let Some(in_flight) = self.current.take() {
             in_flight.server().shared().count_failure();
             self.tried.push(in_flight.server().id());

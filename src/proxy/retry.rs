@@ -4,7 +4,6 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::{Proxy, RequestCtx, failure};
-use crate::domain::balancer::Pick;
 use crate::domain::server::Server;
 use crate::domain::upstream::Upstream;
 use crate::ports::server_tls::ServerTls;
@@ -139,10 +138,7 @@ impl Proxy {
     ) -> Option<(Arc<Upstream>, Arc<Server>)> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
-        let server = upstream.pick(&Pick {
-            tried,
-            random: fastrand::u64(..),
-        })?;
+        let server = upstream.pick(&super::pick(upstream, tried))?;
         Some((upstream.clone(), server.clone()))
     }
 }

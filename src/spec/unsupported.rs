@@ -46,10 +46,7 @@ const KEYS: &[(&str, &[&str])] = &[
 /// Values by the place of their key.
 const VALUES: &[(&str, &[&str])] = &[
     ("control/legacy/*", &["plus"]),
-    (
-        "upstreams/*/balance",
-        &["random_two", "least_time", "ip_hash", "hash"],
-    ),
+    ("upstreams/*/balance", &["ip_hash", "hash"]),
     ("upstreams/*/protocol", &["h2"]),
     ("upstreams/*/when_all_down", &["try_any"]),
     ("upstreams/*/health/type", &["https", "grpc"]),

@@ -101,6 +101,10 @@ pub enum BalanceSpec {
     Random,
     /// The fewest requests in flight for its weight.
     LeastConnections,
+    /// The less loaded of two, drawn by weight.
+    RandomTwo,
+    /// The shortest time to the first byte times requests in flight, for its weight.
+    LeastTime,
 }
 
 /// The Host header that a server sees.

@@ -1,5 +1,7 @@
 //! Groups to pick from, as a property test makes them up.
 
+#![allow(dead_code, reason = "each test takes its part")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,10 +14,12 @@ use pointsman::spec::{
 };
 use proptest::prelude::*;
 
-pub(crate) const POLICIES: [BalanceSpec; 3] = [
+pub(crate) const POLICIES: [BalanceSpec; 5] = [
     BalanceSpec::RoundRobin,
     BalanceSpec::Random,
     BalanceSpec::LeastConnections,
+    BalanceSpec::RandomTwo,
+    BalanceSpec::LeastTime,
 ];
 
 /// One server as it is asked for and observed, and whether the request was tried on it.
@@ -77,6 +81,7 @@ pub(crate) struct Group {
     tried: Vec<ServerId>,
     random: fastrand::Rng,
     held: Vec<InFlight>,
+    pub(crate) now: u64,
 }
 
 impl Group {
@@ -95,6 +100,7 @@ impl Group {
             tried,
             random: fastrand::Rng::with_seed(1),
             held: Vec::new(),
+            now: 1_000,
         }
     }
 
@@ -109,8 +115,8 @@ impl Group {
 
     fn pick_server(&mut self) -> Option<Arc<Server>> {
         let pick = Pick {
-            tried: &self.tried,
-            random: self.random.u64(..),
+            now: self.now,
+            ..Pick::new(&self.tried, self.random.u64(..))
         };
         self.upstream.pick(&pick).cloned()
     }
@@ -132,6 +138,12 @@ impl Group {
         let server = &self.upstream.servers()[place];
         self.held
             .extend((0..requests).map(|_| InFlight::begin(server.clone())));
+    }
+
+    /// A member answers after so many microseconds.
+    pub(crate) fn answer(&mut self, place: usize, microseconds: u64) {
+        let shared = self.upstream.servers()[place].shared();
+        shared.latency().observe(microseconds, self.now);
     }
 
     pub(crate) fn in_flight(&self, place: usize) -> u64 {

@@ -1,9 +1,6 @@
-use std::sync::Arc;
-
 use super::{Pick, Tier};
-use crate::domain::server::Server;
 
 /// nginx's smooth weighted round robin.
-pub(super) fn pick<'t>(tier: &'t Tier, pick: &Pick<'_>) -> Option<&'t Arc<Server>> {
+pub(super) fn pick(tier: &Tier, pick: &Pick<'_>) -> Option<usize> {
     tier.draw(pick, || tier.next_turn())
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{EXACT, Pick, SplitMix, sequence::sequence};
+use crate::domain::latency::Latency;
 use crate::domain::server::{Server, ServerState, State};
 use crate::spec::Admin;
 
@@ -85,27 +86,34 @@ impl Tier {
         (pick.tried.is_empty() || !pick.tried.contains(&state.id())).then_some(rank)
     }
 
-    /// The load that a server would have with this request, as a fraction: (in flight + 1, weight).
-    pub(super) fn load(&self, place: usize) -> (u64, u64) {
+    /// Requests that a server has now, and its weight.
+    pub(super) fn in_flight_by_weight(&self, place: usize) -> (u64, u64) {
         let in_flight = self.states.get(place).map_or(0, |state| state.in_flight());
         let weight = self.weights.get(place).copied().unwrap_or(1);
-        (u64::from(in_flight) + 1, u64::from(weight))
+        (u64::from(in_flight), u64::from(weight))
+    }
+
+    /// Requests that a server would have with this one, and its weight.
+    pub(super) fn load(&self, place: usize) -> (u64, u64) {
+        let (in_flight, weight) = self.in_flight_by_weight(place);
+        (in_flight + 1, weight)
+    }
+
+    /// How fast a server answers.
+    pub(super) fn latency(&self, place: usize) -> Option<&Latency> {
+        self.states.get(place).map(|state| state.latency())
     }
 
     /// Draws until a server comes that is up and was not tried. Skipped draws are not made up for by
     /// the next in line: each draws anew, so that the share of a server that is down goes to the
     /// others by their weights. A turn that falls on an unknown server is its own if no up one is
     /// found; looking for one uses up no turns, or else the servers that lie between would miss theirs.
-    pub(super) fn draw(
-        &self,
-        pick: &Pick<'_>,
-        mut draw: impl FnMut() -> u64,
-    ) -> Option<&Arc<Server>> {
+    pub(super) fn draw(&self, pick: &Pick<'_>, mut draw: impl FnMut() -> u64) -> Option<usize> {
         let mut unknown = None;
         for _ in 0..EXACT {
             let place = self.place(draw());
             match self.rank(place, pick) {
-                Some(Rank::Up) => return self.server(place),
+                Some(Rank::Up) => return Some(place),
                 Some(Rank::Unknown) => {
                     unknown = Some(place);
                     break;
@@ -117,12 +125,11 @@ impl Tier {
             ..=EXACT => self.search(pick),
             _ => self.sample(pick),
         };
-        let found = match (up, unknown) {
+        match (up, unknown) {
             (Some((Rank::Up, place)), _) | (_, Some(place)) => Some(place),
             (Some((Rank::Unknown, place)), None) => Some(place),
             (None, None) => self.search(pick).map(|(_, place)| place),
-        };
-        self.server(found?)
+        }
     }
 
     /// The first up server of [`EXACT`] drawn by weight, or else the first unknown one.

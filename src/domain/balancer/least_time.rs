@@ -1,0 +1,23 @@
+use super::{Fraction, Pick, Tier, best};
+
+/// The shortest wait to expect for its weight: the time to the first byte (`domain::latency`) times the
+/// requests in flight, this one included.
+///
+/// A server that has not answered yet is tried at once, but with one request: until that is answered it
+/// is taken for as slow as [`UNTRIED`].
+pub(super) fn pick(tier: &Tier, pick: &Pick<'_>) -> Option<usize> {
+    best::pick(tier, pick, |place| {
+        let (requests, weight) = tier.load(place);
+        let latency = tier.latency(place).map_or(0, |known| known.at(pick.now));
+        let latency = match (latency, requests) {
+            (0, ..=1) => 0,
+            (0, _) => UNTRIED,
+            (known, _) => known,
+        };
+        Fraction::from((latency.saturating_mul(requests), weight))
+    })
+}
+
+/// In microseconds; long for a server nearby, so that it gets its second request when the others are
+/// busy.
+const UNTRIED: u64 = 30_000;
