@@ -2,6 +2,8 @@
 //! Time and randomness are arguments.
 
 pub mod balancer;
+pub mod budget;
+pub mod ejection;
 pub mod latency;
 pub mod rails;
 pub mod route;

@@ -31,7 +31,6 @@ use crate::clock;
 use crate::domain::balancer::Pick;
 use crate::domain::server::ServerId;
 use crate::domain::snapshot::SharedSnapshot;
-use crate::domain::upstream::Upstream;
 use crate::ports::access_log::AccessLog;
 use crate::ports::client_connection::Verdict;
 use crate::ports::telemetry::{Metrics, Reason};
@@ -110,8 +109,12 @@ impl Proxy {
             .ok_or(Reason::UpstreamMissing)?;
         // Named in the log even when none of its servers can be picked.
         ctx.upstream = Some(upstream.clone());
-        let server = upstream.pick(&pick(upstream, &[])).cloned();
-        ctx.begin(server.ok_or(Reason::NoServer)?);
+        upstream.count_request();
+        let pick = pick(&[], clock::monotonic_at(ctx.started));
+        let Some(server) = upstream.pick(&pick).cloned() else {
+            return Err(Reason::NoServer);
+        };
+        ctx.begin(server);
         Ok(())
     }
 }
@@ -169,12 +172,18 @@ impl ProxyHttp for Proxy {
     ) -> Result<Box<HttpPeer>> {
         let idle = self.settings.limits.websocket_idle;
         let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
+        let deadline = ctx.deadline();
         let Some((upstream, server)) = ctx.next_attempt() else {
             // Every retry picks its server when it is decided: an attempt without one does not come here.
             return Error::e_explain(ErrorType::InternalError, "an attempt without a server");
         };
-        let host = || forward::host_sent_on(session.req_header(), upstream, server);
-        let found = upstream_connection::to(server, upstream, host, tunnel);
+        let head = session.req_header();
+        let host = || forward::host_sent_on(head, upstream, server);
+        let found = upstream_connection::to(server, upstream, host, tunnel).map(|mut peer| {
+            upstream_connection::keep_apart(&mut peer, upstream, &head.method);
+            upstream_connection::end_by(&mut peer, deadline);
+            peer
+        });
         found.inspect_err(|error| ctx.failed(failure::reason(error).as_str()))
     }
 
@@ -232,6 +241,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         ctx.answered(response.status.as_u16());
+        self.note_answer(ctx, response.status.as_u16());
         self.retry_status(session, response.status.as_u16(), ctx)
     }
 
@@ -339,12 +349,11 @@ impl ProxyHttp for Proxy {
 }
 
 /// What this request's pick needs to know.
-fn pick<'a>(upstream: &Upstream, tried: &'a [ServerId]) -> Pick<'a> {
-    let mut pick = Pick::new(tried, fastrand::u64(..));
-    if upstream.needs_time() {
-        pick.now = clock::monotonic_ms();
+fn pick(tried: &[ServerId], now: u64) -> Pick<'_> {
+    Pick {
+        now,
+        ..Pick::new(tried, fastrand::u64(..))
     }
-    pick
 }
 
 /// The server switches protocols: that is for a WebSocket that was asked for, and nothing else.

@@ -9,6 +9,8 @@ mod forbidden;
 mod health;
 mod name;
 mod name_pattern;
+mod outlier;
+mod percent;
 mod revision;
 mod route;
 mod rules;
@@ -36,6 +38,8 @@ pub use forbidden::ForbiddenAddresses;
 pub use health::{CheckType, HealthSpec, StartHealth, StatusRange};
 pub use name::{AsName, Name, NameError};
 pub use name_pattern::NamePattern;
+pub use outlier::OutlierSpec;
+pub use percent::{Percent, PercentError};
 pub use revision::{DiffEntry, Digest, Meta, Revision};
 pub use route::{CreatedBy, HostPattern, PathPattern, RouteSpec, normal_host};
 pub use rules::{

@@ -234,11 +234,8 @@ f:6:33: `local_copy` is not supported yet
 f:7:12: `sticky` is not supported yet
 f:9:18: `ip_hash` is not supported yet
 f:9:37: `h2` is not supported yet
-f:9:56: `try_any` is not supported yet
 f:9:80: `grpc` is not supported yet
 f:9:86: `body` is not supported yet
-f:9:107: `total` is not supported yet
-f:9:127: `budget` is not supported yet
 f:10:40: `labels` is not supported yet
 f:10:53: `app.internal:80`: host names are not supported yet, give an IP address
 f:11:11: `redirect` is not supported yet
@@ -252,7 +249,7 @@ fn settings_without_effect_are_warned_of_with_the_place_of_their_group() {
     let text = "
 upstreams:
   web:
-    servers: [10.0.0.1, {address: 10.0.0.2, max_fails: 3, slow_start: 1s, fail_timeout: 10s}]
+    servers: [10.0.0.1, {address: 10.0.0.2, max_connections: 3, slow_start: 1s, fail_timeout: 10s}]
   api: {servers: [{address: 10.0.0.2, max_connections: 5}, {address: 10.0.0.3, max_connections: 6}]}
   plain: {servers: [{address: 10.0.0.2, max_fails: 1}]}
 ";
@@ -261,7 +258,7 @@ upstreams:
         .iter()
         .map(|told| format!("{}:{}: {}", told.at.line, told.at.column, told.message));
     insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r##"
-4:14: upstream `web`: `max_fails`, `slow_start` have no effect yet
+4:14: upstream `web`: `max_connections`, `slow_start` have no effect yet
 5:18: upstream `api`: `max_connections` has no effect yet
 "##);
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -270,11 +267,9 @@ upstreams:
     let [first, _, last] = checked.lines().collect::<Vec<_>>()[..] else {
         panic!("{checked}");
     };
-    assert!(
-        first.ends_with(
-            ":4:14: warning: upstream `web`: `max_fails`, `slow_start` have no effect yet"
-        )
-    );
+    assert!(first.ends_with(
+        ":4:14: warning: upstream `web`: `max_connections`, `slow_start` have no effect yet"
+    ));
     assert!(last.ends_with(": ok (3 upstreams, 5 servers, 0 routes)"));
 }
 

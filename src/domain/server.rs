@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::ejection::Ejection;
 use super::latency::Latency;
 use crate::spec::{Address, Admin, ServerSpec, StartHealth};
 
@@ -45,6 +46,8 @@ pub enum State {
     Down,
     /// Taken out by its checks.
     Unhealthy,
+    /// Taken out for a while because requests failed.
+    Ejected,
 }
 
 /// One member of a group in one snapshot. Never edited: a change makes a new one around the same state.
@@ -121,14 +124,16 @@ impl Server {
         self.checked
     }
 
-    /// The axes seen together.
-    pub fn state(&self) -> State {
-        State::of(self.spec.admin, self.checked, self.state.health())
+    /// The axes and passive ejection seen together at `now` (milliseconds by a clock that only goes on).
+    pub fn state(&self, now: u64) -> State {
+        let is_out = self.state.ejection.is_out(now);
+        State::of(self.spec.admin, self.checked, self.state.health(), is_out)
     }
 
-    /// Whether the rails count it: admin up and health not down. Weight 0 takes no requests.
+    /// Whether the rails count it: admin up and health not down. Weight 0 takes no requests; an ejection passes by itself.
     pub fn is_usable(&self) -> bool {
-        self.spec.weight > 0 && matches!(self.state(), State::Up | State::Unknown)
+        let state = State::of(self.spec.admin, self.checked, self.state.health(), false);
+        self.spec.weight > 0 && matches!(state, State::Up | State::Unknown)
     }
 }
 
@@ -142,6 +147,7 @@ pub struct ServerState {
     requests: AtomicU64,
     failures: AtomicU64,
     latency: Latency,
+    ejection: Ejection,
     /// Boxed, so that what requests touch fits into 64 bytes.
     last_check: Mutex<Option<Box<LastCheck>>>,
 }
@@ -175,6 +181,7 @@ impl ServerState {
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             latency: Latency::default(),
+            ejection: Ejection::default(),
             last_check: Mutex::new(None),
         }
     }
@@ -238,6 +245,11 @@ impl ServerState {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// What failing requests have done to it.
+    pub fn ejection(&self) -> &Ejection {
+        &self.ejection
+    }
+
     /// How fast it answers, where its group's balancer wants to know.
     pub fn latency(&self) -> &Latency {
         &self.latency
@@ -281,11 +293,12 @@ impl fmt::Debug for InFlight {
 impl State {
     /// The one place where the axes meet. Without checks nothing is observed, and unknown is as good
     /// as up.
-    pub fn of(admin: Admin, checked: bool, health: Health) -> Self {
+    pub fn of(admin: Admin, checked: bool, health: Health, is_ejected: bool) -> Self {
         match (admin, health) {
             (Admin::Down, _) => Self::Down,
             (Admin::Drain, _) => Self::Draining,
             (Admin::Up, Health::Down) if checked => Self::Unhealthy,
+            (Admin::Up, _) if is_ejected => Self::Ejected,
             (Admin::Up, Health::Unknown) if checked => Self::Unknown,
             (Admin::Up, _) => Self::Up,
         }
@@ -299,6 +312,7 @@ impl State {
             Self::Draining => "draining",
             Self::Down => "down",
             Self::Unhealthy => "unhealthy",
+            Self::Ejected => "ejected",
         }
     }
 }
@@ -330,26 +344,29 @@ mod tests {
 
     #[test]
     fn the_operator_wins_and_health_is_not_lost() {
-        assert_eq!(server(Admin::Up, true, Health::Up).state(), State::Up);
+        assert_eq!(server(Admin::Up, true, Health::Up).state(0), State::Up);
         assert_eq!(
-            server(Admin::Up, true, Health::Unknown).state(),
+            server(Admin::Up, true, Health::Unknown).state(0),
             State::Unknown
         );
         assert_eq!(
-            server(Admin::Up, true, Health::Down).state(),
+            server(Admin::Up, true, Health::Down).state(0),
             State::Unhealthy
         );
         for health in [Health::Unknown, Health::Up, Health::Down] {
             let down = server(Admin::Down, true, health);
-            assert_eq!((down.state(), down.health()), (State::Down, health));
-            assert_eq!(server(Admin::Drain, true, health).state(), State::Draining);
+            assert_eq!((down.state(0), down.health()), (State::Down, health));
+            assert_eq!(server(Admin::Drain, true, health).state(0), State::Draining);
         }
     }
 
     #[test]
     fn without_checks_an_old_verdict_counts_for_nothing() {
-        assert_eq!(server(Admin::Up, false, Health::Down).state(), State::Up);
-        assert_eq!(server(Admin::Up, false, Health::Unknown).state(), State::Up);
+        assert_eq!(server(Admin::Up, false, Health::Down).state(0), State::Up);
+        assert_eq!(
+            server(Admin::Up, false, Health::Unknown).state(0),
+            State::Up
+        );
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! A named group of servers that can pick one of them.
 
+mod outcome;
+
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::balancer::{self, Pick, Tier};
+use super::balancer::{self, Accept, Pick, Tier};
+use super::budget::Budget;
+use super::ejection::RateRule;
 use super::server::{Server, ServerState};
 use super::tls::Tls;
 use crate::spec::{
-    Address, BalanceSpec, CheckType, HealthSpec, HostHeader, Name, RetryCause, RetrySpec,
-    ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec,
+    Address, BalanceSpec, CheckType, HealthSpec, HostHeader, Name, Percent, RetryCause, RetrySpec,
+    ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec, WhenAllDown,
 };
 
 /// A group in one snapshot. Never edited: a change makes a new one around the same states.
@@ -26,6 +30,12 @@ pub struct Upstream {
     retry: Arc<Retry>,
     keepalive: bool,
     tls: Option<Tls>,
+    rate: Option<RateRule>,
+    max_ejected: Percent,
+    /// Held while it is decided whether a server is ejected; for all snapshots of the group.
+    ejecting: Arc<Mutex<()>>,
+    budget: Arc<Budget>,
+    when_all_down: WhenAllDown,
     min_healthy: u32,
     health: Option<Arc<HealthSpec>>,
     /// The target of the routes that imply it; none for a group that has a name of its own.
@@ -45,6 +55,8 @@ pub struct Timeouts {
     pub write: Option<Duration>,
     /// How long an unused connection is kept.
     pub idle: Option<Duration>,
+    /// The whole request with all its attempts.
+    pub total: Option<Duration>,
 }
 
 /// When a request is tried on another server.
@@ -56,6 +68,10 @@ pub struct Retry {
     pub on: Vec<RetryCause>,
     /// Whether a request that may have been processed is sent again whatever its method.
     pub non_idempotent: bool,
+    /// Retries as a share of the requests.
+    pub budget: Percent,
+    /// Whether a request whose method is not idempotent gets a connection of its own.
+    pub fresh_post: bool,
 }
 
 impl Upstream {
@@ -90,6 +106,15 @@ impl Upstream {
             retry: Arc::new(Retry::new(full.retry.unwrap_or_default())),
             tls: Tls::carried_over(full.tls, before.and_then(|before| before.tls.as_ref())),
             keepalive: full.keepalive != Some(0),
+            rate: full.outlier.as_ref().map(RateRule::new),
+            max_ejected: full.max_ejected.unwrap_or(outcome::MAX_EJECTED),
+            ejecting: before
+                .map(|before| before.ejecting.clone())
+                .unwrap_or_default(),
+            budget: before
+                .map(|before| before.budget.clone())
+                .unwrap_or_default(),
+            when_all_down: full.when_all_down.unwrap_or_default(),
             min_healthy: full.min_healthy.unwrap_or(1),
             health,
             implied_by: None,
@@ -119,10 +144,47 @@ impl Upstream {
     }
 
     /// A server for a request that was tried on `pick.tried`: primaries before backups, and within
-    /// each an up one before an unknown one. None when nothing eligible is left.
+    /// each an up one before an unknown one. Only when nothing eligible is left, one that is ejected: failing requests
+    /// have said less of it than its checks would. None when there is none of these either.
     pub fn pick(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
+        self.pick_of(pick).or_else(|| self.last_resort(pick))
+    }
+
+    fn pick_of(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
         let from = |tier| balancer::pick(self.policy, tier, pick);
         from(&self.primaries).or_else(|| from(&self.backups))
+    }
+
+    #[cold]
+    fn last_resort(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
+        let accepting = |accept| Pick { accept, ..*pick };
+        let ejected = self.pick_of(&accepting(Accept::Ejected));
+        if ejected.is_some() || self.when_all_down == WhenAllDown::Fail || !self.is_all_down() {
+            return ejected;
+        }
+        self.pick_of(&accepting(Accept::Unhealthy))
+    }
+
+    /// Whether checks or operators have taken every server out.
+    pub fn is_all_down(&self) -> bool {
+        self.usable() == 0
+    }
+
+    /// What happens when they have.
+    pub fn when_all_down(&self) -> WhenAllDown {
+        self.when_all_down
+    }
+
+    /// Counts a request that may be retried later.
+    pub fn count_request(&self) {
+        if self.retry.attempts > 1 && self.retry.budget.get() < 100 {
+            self.budget.request();
+        }
+    }
+
+    /// Takes one retry from the group's budget at `now` (milliseconds by a clock that only goes on).
+    pub fn spend_retry(&self, now: u64) -> bool {
+        self.budget.spend(self.retry.budget, now)
     }
 
     /// Servers that are usable as the rails count: admin up and health not down, backups too.
@@ -151,11 +213,6 @@ impl Upstream {
     /// How it picks.
     pub fn policy(&self) -> BalanceSpec {
         self.policy
-    }
-
-    /// Whether a pick needs to know the time.
-    pub fn needs_time(&self) -> bool {
-        self.measures_latency()
     }
 
     /// Whether its balancer wants to know how fast its servers answer.
@@ -262,6 +319,7 @@ impl Timeouts {
             read: limit(spec.read, Span::from_secs(60)),
             write: limit(spec.write, Span::from_secs(30)),
             idle: limit(spec.idle, Span::from_secs(30)),
+            total: limit(spec.total, Span::default()),
         }
     }
 }
@@ -274,6 +332,8 @@ impl Retry {
             attempts: spec.attempts.unwrap_or(2).max(1),
             on: spec.on.unwrap_or_else(every),
             non_idempotent: spec.non_idempotent.unwrap_or(false),
+            budget: spec.budget.unwrap_or(Percent::new(10)),
+            fresh_post: spec.fresh_post.unwrap_or(false),
         }
     }
 }

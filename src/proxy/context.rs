@@ -111,6 +111,9 @@ impl RequestCtx {
             status: None,
             failure: None,
         });
+        if server.shared().ejection().is_unproven() {
+            server.shared().ejection().try_again(clock::monotonic_ms());
+        }
         let server = self.current.insert(InFlight::begin(server)).server();
         Some((self.upstream.as_deref()?, server))
     }
@@ -148,7 +151,13 @@ impl RequestCtx {
         let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connected());
         self.connection = Some(of_tunnel.unwrap_or(connection));
         self.received = 0;
-        self.silence = None;
+        self.watch(|_| None);
+    }
+
+    /// When the request with all its attempts must have ended. A tunnel has no end.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let upstream = self.upstream.as_ref().filter(|_| !self.asks_for_tunnel)?;
+        self.started.checked_add(upstream.timeouts().total?)
     }
 
     /// The whole request was sent: the first byte of the response is waited for from now on.
@@ -173,8 +182,10 @@ impl RequestCtx {
     fn watch(&mut self, limit: impl Fn(&Timeouts) -> Option<Duration>) {
         let upstream = self.upstream.as_ref();
         let limit = upstream.and_then(|upstream| limit(upstream.timeouts()));
-        self.silence = self.connection.zip(limit).and_then(|(connection, limit)| {
-            let begun = Silence::begin(connection, limit);
+        let end = self.deadline();
+        let watched = self.connection.filter(|_| limit.is_some() || end.is_some());
+        self.silence = watched.and_then(|connection| {
+            let begun = Silence::begin(connection, limit, end);
             begun
                 .inspect_err(|error| log::warn!("a server's silence is not watched: {error}"))
                 .ok()

@@ -56,6 +56,10 @@ pub(super) async fn respond(
     };
     let body = Bytes::from(text);
     let mut head = ResponseHeader::build(status, Some(5))?;
+    if status == 503 {
+        // Checks, and operators with a script, take about so long to bring something back.
+        head.insert_header(http::header::RETRY_AFTER, "1")?;
+    }
     if status == 405 {
         head.insert_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
     }

@@ -1,9 +1,11 @@
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::{Proxy, RequestCtx, failure};
+use crate::clock;
 use crate::domain::server::Server;
 use crate::domain::upstream::Upstream;
 use crate::ports::server_tls::ServerTls;
@@ -22,6 +24,7 @@ impl Proxy {
         if matches!(reason, Reason::UpstreamTls | Reason::UpstreamCertificate) {
             tell(ctx, &error);
         }
+        self.note_failure(ctx);
         ctx.failed(reason.as_str());
         ctx.reason = Some(reason);
         let unsent =
@@ -55,11 +58,14 @@ impl Proxy {
         } else {
             failure::reason(&error)
         };
-        ctx.failed(reason.as_str());
-        ctx.reason = Some(reason);
         // Servers close kept connections when they please: that is no fault of the server's. An answer
         // that is no HTTP is.
         let is_stale = reused && reason == Reason::UpstreamReset && ctx.stale < MOST_STALE;
+        if !is_stale {
+            self.note_failure(ctx);
+        }
+        ctx.failed(reason.as_str());
+        ctx.reason = Some(reason);
         let (cause, counted) = match (is_silent, is_stale) {
             (true, _) => (RetryCause::Timeout, Counted::Timeout),
             (_, true) => (RetryCause::Reset, Counted::StaleConnection),
@@ -97,6 +103,9 @@ impl Proxy {
         let Some((upstream, server)) = self.next(ctx, &tried) else {
             return Ok(());
         };
+        if !self.spend(&upstream) {
+            return Ok(());
+        }
         ctx.failed("status");
         self.metrics.retried(match cause {
             RetryCause::Status502 => Counted::BadGateway,
@@ -118,16 +127,54 @@ impl Proxy {
         let Some((upstream, server)) = self.next(ctx, ctx.tried()) else {
             return false;
         };
+        // A connection that was closed already has asked nothing of its server.
+        if counted != Counted::StaleConnection && !self.spend(&upstream) {
+            return false;
+        }
         self.metrics.retried(counted);
         ctx.retry_on(upstream, server);
         true
+    }
+
+    /// Takes one retry from the group's budget.
+    fn spend(&self, upstream: &Upstream) -> bool {
+        let is_allowed = upstream.spend_retry(clock::monotonic_ms());
+        if !is_allowed {
+            self.metrics.retry_denied();
+        }
+        is_allowed
+    }
+
+    /// The attempt under way failed: that may eject its server.
+    fn note_failure(&self, ctx: &RequestCtx) {
+        if let (Some(upstream), Some(server)) = (&ctx.upstream, ctx.server()) {
+            let ejected = upstream.failed(server, clock::monotonic_ms());
+            self.tell_ejected(upstream, server, ejected);
+        }
+    }
+
+    /// So may the status of its answer, or it shows that the server is back.
+    pub(super) fn note_answer(&self, ctx: &RequestCtx, status: u16) {
+        if let (Some(upstream), Some(server)) = (&ctx.upstream, ctx.server()) {
+            let ejected = upstream.answered(server, status, clock::monotonic_ms);
+            self.tell_ejected(upstream, server, ejected);
+        }
+    }
+
+    fn tell_ejected(&self, upstream: &Upstream, server: &Server, ejected: Option<Duration>) {
+        let Some(length) = ejected else { return };
+        self.metrics.ejected();
+        let (name, address) = (upstream.name(), server.label());
+        ::log::warn!("server {address} of {name} is ejected for {length:?}: requests to it fail");
     }
 
     fn allows(&self, ctx: &RequestCtx, cause: RetryCause) -> bool {
         let rule = ctx.upstream.as_ref().map(|upstream| upstream.retry());
         rule.is_some_and(|rule| {
             ctx.counted() < usize::from(rule.attempts) && rule.on.contains(&cause)
-        })
+        }) && ctx
+            .deadline()
+            .is_none_or(|deadline| Instant::now() < deadline)
     }
 
     /// Another server of the same group, as it is now; none if the group is gone.
@@ -138,7 +185,7 @@ impl Proxy {
     ) -> Option<(Arc<Upstream>, Arc<Server>)> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
-        let server = upstream.pick(&super::pick(upstream, tried))?;
+        let server = upstream.pick(&super::pick(tried, clock::monotonic_ms()))?;
         Some((upstream.clone(), server.clone()))
     }
 }

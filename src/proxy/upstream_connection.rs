@@ -1,6 +1,7 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use http::Method;
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 use pingora_core::{BError, Error, ErrorType, Result};
 
@@ -51,6 +52,48 @@ pub(super) fn to(
         }
     }
     Ok(Box::new(peer))
+}
+
+/// A request that must not be repeated does not go to a connection that the server may be closing: it gets one that was
+/// idle for a second at most, or if the rule says so one of its own (RFC 9112 section 9.3.1: a client should not
+/// pipeline or repeat what is not idempotent).
+pub(super) fn keep_apart(peer: &mut HttpPeer, upstream: &Upstream, method: &Method) {
+    if method.is_idempotent() || upstream.retry().non_idempotent {
+        return;
+    }
+    let most = if upstream.retry().fresh_post {
+        peer.group_key = fastrand::u64(1..);
+        Duration::ZERO
+    } else {
+        peer.group_key ^= NOT_IDEMPOTENT;
+        FRESH
+    };
+    let idle = peer.options.idle_timeout.unwrap_or(most);
+    peer.options.idle_timeout = Some(idle.min(most));
+}
+
+/// What tells such connections from the others to the same server.
+const NOT_IDEMPOTENT: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Shorter than what servers wait before they close (nginx 75 s, Apache 5 s, Node.js 5 s).
+const FRESH: Duration = Duration::from_secs(1);
+
+/// No step lasts beyond the end of the whole request; what trickles until then is cut by `Silence`.
+pub(super) fn end_by(peer: &mut HttpPeer, deadline: Option<Instant>) {
+    let Some(deadline) = deadline else { return };
+    // Pingora takes no time at all for no limit.
+    let left = deadline
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_millis(1));
+    let options = &mut peer.options;
+    for limit in [
+        &mut options.connection_timeout,
+        &mut options.total_connection_timeout,
+        &mut options.read_timeout,
+        &mut options.write_timeout,
+    ] {
+        *limit = Some(limit.map_or(left, |limit| limit.min(left)));
+    }
 }
 
 /// The name that is asked for and verified: without a port, and an address without brackets.

@@ -81,8 +81,6 @@ impl ServerSpec {
     pub fn keys_without_effect(&self) -> impl Iterator<Item = &'static str> {
         let set = [
             ("max_connections", !is_unlimited(&self.max_connections)),
-            ("max_fails", !is_default_max_fails(&self.max_fails)),
-            ("fail_timeout", !is_default_fail_timeout(&self.fail_timeout)),
             ("slow_start", !is_at_once(&self.slow_start)),
         ];
         set.into_iter()
@@ -185,7 +183,7 @@ mod tests {
             keys(
                 r#"{"address":"10.0.0.1","max_fails":0,"slow_start":"1s","fail_timeout":"10000ms"}"#
             ),
-            ["max_fails", "slow_start"]
+            ["slow_start"]
         );
     }
 

@@ -11,19 +11,9 @@ const KEYS: &[(&str, &[&str])] = &[
     ("state", &["local_copy", "redis", "host_keys"]),
     (
         "upstreams/*",
-        &[
-            "hash",
-            "sticky",
-            "source",
-            "send_proxy_protocol",
-            "outlier",
-            "max_ejected",
-            "queue",
-        ],
+        &["hash", "sticky", "source", "send_proxy_protocol", "queue"],
     ),
     ("upstreams/*/servers/*", &["tier", "labels"]),
-    ("upstreams/*/timeouts", &["total"]),
-    ("upstreams/*/retry", &["budget", "fresh_post"]),
     (
         "upstreams/*/health",
         &["interval_down", "service", "sni", "body"],
@@ -48,7 +38,6 @@ const VALUES: &[(&str, &[&str])] = &[
     ("control/legacy/*", &["plus"]),
     ("upstreams/*/balance", &["ip_hash", "hash"]),
     ("upstreams/*/protocol", &["h2"]),
-    ("upstreams/*/when_all_down", &["try_any"]),
     ("upstreams/*/health/type", &["https", "grpc"]),
 ];
 

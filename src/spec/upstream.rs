@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{HealthSpec, ServerSpec, Span, TlsSpec};
+use super::{HealthSpec, OutlierSpec, Percent, ServerSpec, Span, TlsSpec};
 
 /// A group of servers as it is asked for. A field that is not set comes from the state's `defaults`
 /// and then from the product's.
@@ -35,6 +35,13 @@ pub struct UpstreamSpec {
     /// Active checks; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthSpec>,
+    /// When the share of its failures ejects a server; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outlier: Option<OutlierSpec>,
+    /// The largest share of the servers that failures may eject at a time, one at least, the last usable one never;
+    /// default `50%`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_ejected: Option<Percent>,
     /// What happens when every server is down; default `fail`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when_all_down: Option<WhenAllDown>,
@@ -62,6 +69,8 @@ impl UpstreamSpec {
             keepalive: a.keepalive.or(b.keepalive),
             retry: merged(a.retry, b.retry, RetrySpec::or),
             health: merged(a.health, b.health, |a, b| a.or(&b)),
+            outlier: merged(a.outlier, b.outlier, OutlierSpec::or),
+            max_ejected: a.max_ejected.or(b.max_ejected),
             when_all_down: a.when_all_down.or(b.when_all_down),
             min_healthy: a.min_healthy.or(b.min_healthy),
             changed_at: a.changed_at,
@@ -168,6 +177,9 @@ pub struct TimeoutsSpec {
     /// How long an unused connection is kept; default `30s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Span>,
+    /// The whole request with all its attempts, the response's last byte included; default `0s`, no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<Span>,
 }
 
 impl TimeoutsSpec {
@@ -178,6 +190,7 @@ impl TimeoutsSpec {
             read: self.read.or(other.read),
             write: self.write.or(other.write),
             idle: self.idle.or(other.idle),
+            total: self.total.or(other.total),
         }
     }
 }
@@ -196,6 +209,14 @@ pub struct RetrySpec {
     /// idempotent (RFC 9110 section 9.2.2); default no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub non_idempotent: Option<bool>,
+    /// Retries as a share of the requests, over ten seconds or so; three a second are always allowed. `100%` is no limit.
+    /// Default `10%`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Percent>,
+    /// Whether a request whose method is not idempotent gets a connection of its own, so that none can be lost to a
+    /// server that closes an idle one at that moment; default no: it gets one that was idle for at most a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh_post: Option<bool>,
 }
 
 impl RetrySpec {
@@ -204,6 +225,8 @@ impl RetrySpec {
             attempts: self.attempts.or(other.attempts),
             on: self.on.or(other.on),
             non_idempotent: self.non_idempotent.or(other.non_idempotent),
+            budget: self.budget.or(other.budget),
+            fresh_post: self.fresh_post.or(other.fresh_post),
         }
     }
 }
@@ -238,4 +261,6 @@ pub enum WhenAllDown {
     /// 503 with the reason.
     #[default]
     Fail,
+    /// They are tried as if they were up.
+    TryAny,
 }

@@ -14,6 +14,7 @@ mod support;
 mod admission;
 mod ambiguity;
 mod balancing;
+mod ejection;
 mod failures;
 mod framing;
 mod guard;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{EXACT, Pick, SplitMix, sequence::sequence};
+use super::{Accept, EXACT, Pick, SplitMix, sequence::sequence};
 use crate::domain::latency::Latency;
 use crate::domain::server::{Server, ServerState, State};
 use crate::spec::Admin;
@@ -78,10 +78,13 @@ impl Tier {
     /// The rank of a server for this request; none when it is down or was tried.
     pub(super) fn rank(&self, place: usize, pick: &Pick<'_>) -> Option<Rank> {
         let state = self.states.get(place)?;
-        let rank = match State::of(Admin::Up, self.checked, state.health()) {
+        let is_out = state.ejection().is_out(pick.now);
+        let rank = match State::of(Admin::Up, self.checked, state.health(), is_out) {
             State::Up => Rank::Up,
             State::Unknown => Rank::Unknown,
-            State::Draining | State::Down | State::Unhealthy => return None,
+            State::Ejected if pick.accept >= Accept::Ejected => Rank::Unknown,
+            State::Unhealthy if pick.accept >= Accept::Unhealthy => Rank::Unknown,
+            State::Ejected | State::Draining | State::Down | State::Unhealthy => return None,
         };
         (pick.tried.is_empty() || !pick.tried.contains(&state.id())).then_some(rank)
     }
