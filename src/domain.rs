@@ -2,6 +2,7 @@
 //! Time and randomness are arguments.
 
 pub mod balancer;
+pub mod hashing;
 pub mod latency;
 pub mod rails;
 pub mod route;

@@ -3,6 +3,7 @@
 mod context;
 mod failure;
 mod forward;
+mod key;
 mod legacy;
 mod log;
 mod request_id;
@@ -110,7 +111,7 @@ impl Proxy {
             .ok_or(Reason::UpstreamMissing)?;
         // Named in the log even when none of its servers can be picked.
         ctx.upstream = Some(upstream.clone());
-        let server = upstream.pick(&pick(upstream, &[])).cloned();
+        let server = upstream.pick(&first_pick(upstream, head, ctx)).cloned();
         ctx.begin(server.ok_or(Reason::NoServer)?);
         Ok(())
     }
@@ -336,9 +337,20 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// What this request's pick needs to know.
-fn pick<'a>(upstream: &Upstream, tried: &'a [ServerId]) -> Pick<'a> {
+/// What the request's first pick needs to know; its key is kept for later ones.
+fn first_pick(upstream: &Upstream, head: &RequestHeader, ctx: &mut RequestCtx) -> Pick<'static> {
+    if let Some(key) = upstream.request_key() {
+        ctx.key = key::hash(key, head, ctx.client.address);
+    }
+    pick(upstream, &[], ctx.key)
+}
+
+/// What a pick needs to know of a request with this key; without one chance is its key.
+fn pick<'a>(upstream: &Upstream, tried: &'a [ServerId], key: Option<u64>) -> Pick<'a> {
     let mut pick = Pick::new(tried, fastrand::u64(..));
+    if let Some(key) = key {
+        pick.key = key;
+    }
     if upstream.needs_time() {
         pick.now = clock::monotonic_ms();
     }

@@ -6,6 +6,7 @@
 mod address;
 mod explain;
 mod forbidden;
+mod hash;
 mod health;
 mod name;
 mod name_pattern;
@@ -32,6 +33,7 @@ use utoipa::ToSchema;
 pub use address::{Address, AddressError};
 pub use explain::{explain, nearest};
 pub use forbidden::ForbiddenAddresses;
+pub use hash::{HashKey, HashKeyError, HashSpec};
 pub use health::{CheckType, HealthSpec, StartHealth, StatusRange};
 pub use name::{AsName, Name, NameError};
 pub use name_pattern::NamePattern;

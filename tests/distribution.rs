@@ -98,6 +98,10 @@ proptest! {
 /// - By load of two: the second choice only takes from who has more for its weight and gives to who has
 ///   less, so that counts lie closer to their shares than by chance alone (Azar et al. 1999, Wieder 2007);
 ///   a comparison of c / w is off by one request.
+/// - By keys, which here are all different: by chance, on a ring where n points of N in all have a share
+///   with the variance p (1 - p) / (N + 1) (a beta distribution) around p = n / N; 8 of its deviations,
+///   since it is skewed. p is off from the weight's share by the rounding of points, less than one of
+///   80 or more on average. Whoever is crowded passes requests on to those that have less.
 /// - By time, while none has answered: every server has one request at once, and the rest is by load.
 fn tolerance(
     policy: BalanceSpec,
@@ -112,12 +116,16 @@ fn tolerance(
     // Rounding of the sums above.
     let exact = |bound: f64| bound + 1e-6;
     let least = (share * (servers as f64 - 1.0)).max(1.0 - share);
+    let points = 80.0 * servers as f64;
+    let ring = 8.0 * (share * (1.0 - share) / points).sqrt() + 1.0 / points;
+    let ring = ring * picks as f64;
     match policy {
         BalanceSpec::Random => chance,
         BalanceSpec::RoundRobin => exact(f64::from(member.weight)) + chance,
         BalanceSpec::LeastConnections => exact(least),
         BalanceSpec::RandomTwo => exact(1.0) + chance,
         BalanceSpec::LeastTime => exact(least) + servers as f64,
+        BalanceSpec::IpHash | BalanceSpec::Hash => ring + chance,
     }
 }
 

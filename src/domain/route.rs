@@ -117,7 +117,7 @@ impl Routes {
 }
 
 /// A host as nginx's `$host` has it, but for the case: without its port and without a trailing dot.
-pub(super) fn bare_host(host: &str) -> &str {
+pub fn bare_host(host: &str) -> &str {
     let name = without_port(host);
     name.strip_suffix('.').unwrap_or(name)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::balancer::{self, Pick, Tier};
 use super::server::{Server, ServerState};
 use crate::spec::{
-    Address, BalanceSpec, CheckType, HealthSpec, HostHeader, Name, RetryCause, RetrySpec,
+    Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Name, RetryCause, RetrySpec,
     ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec,
 };
 
@@ -17,6 +17,7 @@ pub struct Upstream {
     name: Name,
     spec: Arc<UpstreamSpec>,
     policy: BalanceSpec,
+    hash: HashKey,
     servers: Vec<Arc<Server>>,
     primaries: Tier,
     backups: Tier,
@@ -43,6 +44,15 @@ pub struct Timeouts {
     pub write: Option<Duration>,
     /// How long an unused connection is kept.
     pub idle: Option<Duration>,
+}
+
+/// What of a request decides where it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKey<'a> {
+    /// The client's network, as nginx's `ip_hash` has it.
+    ClientNetwork,
+    /// What the group says.
+    Of(&'a HashKey),
 }
 
 /// When a request is tried on another server.
@@ -72,14 +82,16 @@ impl Upstream {
             .filter(|health| health.kind != Some(CheckType::None))
             .map(Arc::new);
         let servers = carried_over(&full, health.as_deref(), before);
+        let policy = full.balance.unwrap_or_default();
         let tier = |backup, before| {
             let members = servers.iter().filter(|server| server.is_backup() == backup);
-            Tier::new(members, before)
+            Tier::new(policy, members, before)
         };
         Self {
             name: name.clone(),
             spec: spec.clone(),
-            policy: full.balance.unwrap_or_default(),
+            policy,
+            hash: full.hash.and_then(|hash| hash.key).unwrap_or_default(),
             primaries: tier(false, before.map(|before| &before.primaries)),
             backups: tier(true, before.map(|before| &before.backups)),
             servers,
@@ -158,6 +170,15 @@ impl Upstream {
     /// Whether its balancer wants to know how fast its servers answer.
     pub fn measures_latency(&self) -> bool {
         self.policy == BalanceSpec::LeastTime
+    }
+
+    /// What of a request decides where it goes; none in groups that do not hash.
+    pub fn request_key(&self) -> Option<RequestKey<'_>> {
+        match self.policy {
+            BalanceSpec::IpHash => Some(RequestKey::ClientNetwork),
+            BalanceSpec::Hash => Some(RequestKey::Of(&self.hash)),
+            _ => None,
+        }
     }
 
     /// Its members in file order.

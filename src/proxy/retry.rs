@@ -134,7 +134,7 @@ impl Proxy {
     ) -> Option<(Arc<Upstream>, Arc<Server>)> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
-        let server = upstream.pick(&super::pick(upstream, tried))?;
+        let server = upstream.pick(&super::pick(upstream, tried, ctx.key))?;
         Some((upstream.clone(), server.clone()))
     }
 }

@@ -7,7 +7,8 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{
-    Address, HostHeader, HostPattern, Name, PathPattern, ServerSpec, Span, StatusRange, Target,
+    Address, HashKey, HostHeader, HostPattern, Name, PathPattern, ServerSpec, Span, StatusRange,
+    Target,
 };
 
 /// A type that is written as a text: its name, what it is, an example.
@@ -65,6 +66,12 @@ text!(
     "PathPattern",
     "`/prefix` or `=/exact`.",
     "/api"
+);
+text!(
+    HashKey,
+    "HashKey",
+    "`uri`, `host`, `client_ip`, `header:NAME`, `cookie:NAME` or `query:NAME`.",
+    "uri"
 );
 text!(
     Span,

@@ -12,7 +12,6 @@ const KEYS: &[(&str, &[&str])] = &[
     (
         "upstreams/*",
         &[
-            "hash",
             "sticky",
             "source",
             "tls",
@@ -47,7 +46,6 @@ const KEYS: &[(&str, &[&str])] = &[
 /// Values by the place of their key.
 const VALUES: &[(&str, &[&str])] = &[
     ("control/legacy/*", &["plus"]),
-    ("upstreams/*/balance", &["ip_hash", "hash"]),
     ("upstreams/*/protocol", &["h2"]),
     ("upstreams/*/when_all_down", &["try_any"]),
     ("upstreams/*/health/type", &["https", "grpc"]),
@@ -94,6 +92,6 @@ mod tests {
         assert!(is_planned(&["upstreams", "web", "servers", "0"], "labels"));
         assert!(!is_planned(&["upstreams", "web"], "balance"));
         assert!(!is_planned(&["upstreams"], "sticky"));
-        assert!(is_planned_value(&["defaults", "balance"], "ip_hash"));
+        assert!(is_planned_value(&["defaults", "protocol"], "h2"));
     }
 }

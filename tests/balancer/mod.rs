@@ -14,12 +14,14 @@ use pointsman::spec::{
 };
 use proptest::prelude::*;
 
-pub(crate) const POLICIES: [BalanceSpec; 5] = [
+/// `ip_hash` picks as `hash` does; what differs is the key, which the proxy makes.
+pub(crate) const POLICIES: [BalanceSpec; 6] = [
     BalanceSpec::RoundRobin,
     BalanceSpec::Random,
     BalanceSpec::LeastConnections,
     BalanceSpec::RandomTwo,
     BalanceSpec::LeastTime,
+    BalanceSpec::Hash,
 ];
 
 /// One server as it is asked for and observed, and whether the request was tried on it.
