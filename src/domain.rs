@@ -10,4 +10,5 @@ pub mod server;
 pub mod shards;
 pub mod snapshot;
 pub mod streak;
+mod subsets;
 pub mod upstream;

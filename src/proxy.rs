@@ -107,7 +107,7 @@ impl Proxy {
             .ok_or(Reason::NoRoute)?;
         ctx.route = Some(route.clone());
         let upstream = snapshot
-            .target(route.to(), host)
+            .serving(route, host)
             .ok_or(Reason::UpstreamMissing)?;
         // Named in the log even when none of its servers can be picked.
         ctx.upstream = Some(upstream.clone());

@@ -43,7 +43,7 @@ pub use rules::{
     Broken, broken_rules, broken_rules_among_routes, broken_rules_of_defaults,
     broken_rules_of_route, broken_rules_of_upstream, unknown_targets,
 };
-pub use server::{Admin, ServerSpec};
+pub use server::{Admin, Labels, ServerSpec};
 pub use shape::list_for_object;
 pub use shared_list::{Difference, SharedList};
 pub use shared_map::{Changed, SharedMap};

@@ -18,13 +18,13 @@ use pointsman::domain::snapshot::Snapshot;
 use pointsman::spec::{Admin, BalanceSpec};
 use proptest::prelude::*;
 
-fn best_rank(members: &[Member]) -> Option<(bool, bool)> {
+fn best_rank(members: &[Member]) -> Option<(u32, bool)> {
     members.iter().filter_map(Member::rank).min()
 }
 
 proptest! {
     /// Admin, health, weight 0 and the tried list each exclude; primary up comes before primary
-    /// unknown, backup up and backup unknown; nothing is picked only if nothing is eligible.
+    /// unknown, tier by tier, and the backups last; nothing is picked only if nothing is eligible.
     #[test]
     fn in_a_group_of_up_to_32_a_pick_is_one_of_the_best(members in members(0..EXACT + 1), picks in 1..40usize) {
         for policy in POLICIES {
@@ -38,12 +38,12 @@ proptest! {
 
     /// Above 32 the order between up and unknown is that of a sample (below); the rest holds as it is.
     #[test]
-    fn in_a_larger_group_a_pick_is_eligible_and_no_backup_while_a_primary_is(members in members(EXACT + 1..200), picks in 1..40usize) {
+    fn in_a_larger_group_a_pick_is_eligible_and_of_the_first_tier_that_can_serve(members in members(EXACT + 1..200), picks in 1..40usize) {
         for policy in POLICIES {
             let mut group = Group::of(&members, policy);
             for _ in 0..picks {
                 let rank = group.pick().map(|place| members[place].rank().expect("eligible"));
-                prop_assert_eq!(rank.map(|(backup, _)| backup), best_rank(&members).map(|(backup, _)| backup), "{:?}", policy);
+                prop_assert_eq!(rank.map(|(tier, _)| tier), best_rank(&members).map(|(tier, _)| tier), "{:?}", policy);
             }
         }
     }

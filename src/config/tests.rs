@@ -222,7 +222,7 @@ state: {store: 'redis://h:1/0', local_copy: x}
 defaults: {sticky: {cookie: c}}
 upstreams:
   web: {send_proxy_protocol: v1, protocol: h2, when_all_down: try_any, health: {type: grpc, body: x}, timeouts: {total: 1s}, retry: {budget: 10%}}
-  web2: {servers: [{address: 10.0.0.1, labels: {}}, app.internal:80]}
+  web2: {servers: [{address: 10.0.0.1, weight: 9}, app.internal:80]}
 routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, paths: [~x]}]
 ";
     insta::assert_snapshot!(errors(text), @r##"
@@ -239,8 +239,7 @@ f:9:87: `grpc` is not supported yet
 f:9:93: `body` is not supported yet
 f:9:114: `total` is not supported yet
 f:9:134: `budget` is not supported yet
-f:10:40: `labels` is not supported yet
-f:10:53: `app.internal:80`: host names are not supported yet, give an IP address
+f:10:52: `app.internal:80`: host names are not supported yet, give an IP address
 f:11:11: `redirect` is not supported yet
 f:11:42: a weighted list is not supported yet
 f:11:85: `~x`: regular expressions are not supported yet

@@ -1,14 +1,14 @@
 //! A named group of servers that can pick one of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::balancer::{self, Pick, Tier};
 use super::server::{Server, ServerState};
 use crate::spec::{
-    Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Name, RetryCause, RetrySpec,
-    ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec,
+    Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Labels, Name, RetryCause,
+    RetrySpec, ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec,
 };
 
 /// A group in one snapshot. Never edited: a change makes a new one around the same states.
@@ -19,8 +19,10 @@ pub struct Upstream {
     policy: BalanceSpec,
     hash: HashKey,
     servers: Vec<Arc<Server>>,
-    primaries: Tier,
-    backups: Tier,
+    /// By their numbers, the first first.
+    tiers: Box<[(u32, Tier)]>,
+    /// What its servers were chosen by, if it is a part of a group.
+    labels: Labels,
     host: HostHeader,
     timeouts: Timeouts,
     retry: Arc<Retry>,
@@ -83,18 +85,14 @@ impl Upstream {
             .map(Arc::new);
         let servers = carried_over(&full, health.as_deref(), before);
         let policy = full.balance.unwrap_or_default();
-        let tier = |backup, before| {
-            let members = servers.iter().filter(|server| server.is_backup() == backup);
-            Tier::new(policy, members, before)
-        };
         Self {
             name: name.clone(),
             spec: spec.clone(),
             policy,
             hash: full.hash.and_then(|hash| hash.key).unwrap_or_default(),
-            primaries: tier(false, before.map(|before| &before.primaries)),
-            backups: tier(true, before.map(|before| &before.backups)),
+            tiers: tiers(policy, &servers, before),
             servers,
+            labels: Labels::default(),
             host: full.host.unwrap_or_default(),
             timeouts: Timeouts::new(full.timeouts.unwrap_or_default()),
             retry: Arc::new(Retry::new(full.retry.unwrap_or_default())),
@@ -127,11 +125,37 @@ impl Upstream {
         }
     }
 
-    /// A server for a request that was tried on `pick.tried`: primaries before backups, and within
-    /// each an up one before an unknown one. None when nothing eligible is left.
+    /// A server for a request that was tried on `pick.tried`: tier by tier, and within each an up one before an unknown one. None when nothing eligible is left.
     pub fn pick(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
-        let from = |tier| balancer::pick(self.policy, tier, pick);
-        from(&self.primaries).or_else(|| from(&self.backups))
+        let mut tiers = self.tiers.iter();
+        tiers.find_map(|(_, tier)| balancer::pick(self.policy, tier, pick))
+    }
+
+    /// The part of the group that has these labels, around the same servers.
+    pub fn subset(&self, labels: &Labels, before: Option<&Self>) -> Self {
+        let servers = self
+            .servers
+            .iter()
+            .filter(|server| server.has_labels(labels));
+        let servers: Vec<_> = servers.cloned().collect();
+        Self {
+            tiers: tiers(self.policy, &servers, before),
+            servers,
+            labels: labels.clone(),
+            name: self.name.clone(),
+            spec: self.spec.clone(),
+            hash: self.hash.clone(),
+            host: self.host.clone(),
+            retry: self.retry.clone(),
+            health: self.health.clone(),
+            implied_by: None,
+            ..*self
+        }
+    }
+
+    /// The labels by which its servers were chosen, if it is a part of a group.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
     }
 
     /// Servers that are usable as the rails count: admin up and health not down, backups too.
@@ -222,6 +246,22 @@ impl Upstream {
     pub fn health(&self) -> Option<&Arc<HealthSpec>> {
         self.health.as_ref()
     }
+}
+
+/// Each tier with its turns going on from the one of its number before.
+fn tiers(
+    policy: BalanceSpec,
+    servers: &[Arc<Server>],
+    before: Option<&Upstream>,
+) -> Box<[(u32, Tier)]> {
+    let numbers: BTreeSet<u32> = servers.iter().map(|server| server.tier()).collect();
+    let tier = |number| {
+        let members = servers.iter().filter(|server| server.tier() == number);
+        let mut old = before.iter().flat_map(|before| &before.tiers);
+        let old = old.find(|(its, _)| *its == number).map(|(_, tier)| tier);
+        (number, Tier::new(policy, members, old))
+    };
+    numbers.into_iter().map(tier).collect()
 }
 
 fn carried_over(

@@ -21,7 +21,6 @@ const KEYS: &[(&str, &[&str])] = &[
             "queue",
         ],
     ),
-    ("upstreams/*/servers/*", &["tier", "labels"]),
     ("upstreams/*/timeouts", &["total"]),
     ("upstreams/*/retry", &["budget", "fresh_post"]),
     (
@@ -31,7 +30,6 @@ const KEYS: &[(&str, &[&str])] = &[
     (
         "routes/*",
         &[
-            "labels",
             "methods",
             "headers",
             "rewrite",
@@ -89,7 +87,7 @@ mod tests {
     fn defaults_hold_what_an_upstream_may() {
         assert!(is_planned(&["defaults"], "sticky"));
         assert!(is_planned(&["defaults", "health"], "body"));
-        assert!(is_planned(&["upstreams", "web", "servers", "0"], "labels"));
+        assert!(is_planned(&["routes", "0"], "methods"));
         assert!(!is_planned(&["upstreams", "web"], "balance"));
         assert!(!is_planned(&["upstreams"], "sticky"));
         assert!(is_planned_value(&["defaults", "protocol"], "h2"));
