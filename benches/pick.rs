@@ -25,6 +25,7 @@ fn pick(c: &mut Criterion) {
         "least_connections",
         "random_two",
         "least_time",
+        "hash",
     ] {
         for (health, up_of) in [("healthy", [true, true]), ("half down", [true, false])] {
             let mut group = c.benchmark_group(format!("pick {policy} {health}"));

@@ -4,6 +4,7 @@
 pub mod balancer;
 pub mod budget;
 pub mod ejection;
+pub mod hashing;
 pub mod latency;
 pub mod rails;
 pub mod route;
@@ -11,5 +12,6 @@ pub mod server;
 pub mod shards;
 pub mod snapshot;
 pub mod streak;
+mod subsets;
 pub mod tls;
 pub mod upstream;

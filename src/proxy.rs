@@ -3,6 +3,7 @@
 mod context;
 mod failure;
 mod forward;
+mod key;
 mod legacy;
 mod log;
 mod request_id;
@@ -31,6 +32,7 @@ use crate::clock;
 use crate::domain::balancer::Pick;
 use crate::domain::server::ServerId;
 use crate::domain::snapshot::SharedSnapshot;
+use crate::domain::upstream::Upstream;
 use crate::ports::access_log::AccessLog;
 use crate::ports::client_connection::Verdict;
 use crate::ports::telemetry::{Metrics, Reason};
@@ -105,16 +107,13 @@ impl Proxy {
             .ok_or(Reason::NoRoute)?;
         ctx.route = Some(route.clone());
         let upstream = snapshot
-            .target(route.to(), host)
+            .serving(route, host)
             .ok_or(Reason::UpstreamMissing)?;
         // Named in the log even when none of its servers can be picked.
         ctx.upstream = Some(upstream.clone());
         upstream.count_request();
-        let pick = pick(&[], clock::monotonic_at(ctx.started));
-        let Some(server) = upstream.pick(&pick).cloned() else {
-            return Err(Reason::NoServer);
-        };
-        ctx.begin(server);
+        let server = upstream.pick(&first_pick(upstream, head, ctx)).cloned();
+        ctx.begin(server.ok_or(Reason::NoServer)?);
         Ok(())
     }
 }
@@ -348,12 +347,22 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// What this request's pick needs to know.
-fn pick(tried: &[ServerId], now: u64) -> Pick<'_> {
-    Pick {
-        now,
-        ..Pick::new(tried, fastrand::u64(..))
+/// What the request's first pick needs to know; its key is kept for later ones.
+fn first_pick(upstream: &Upstream, head: &RequestHeader, ctx: &mut RequestCtx) -> Pick<'static> {
+    if let Some(key) = upstream.request_key() {
+        ctx.key = key::hash(key, head, ctx.client.address);
     }
+    pick(&[], ctx.key, clock::monotonic_at(ctx.started))
+}
+
+/// What a pick needs to know of a request with this key; without one chance is its key.
+fn pick(tried: &[ServerId], key: Option<u64>, now: u64) -> Pick<'_> {
+    let mut pick = Pick::new(tried, fastrand::u64(..));
+    pick.now = now;
+    if let Some(key) = key {
+        pick.key = key;
+    }
+    pick
 }
 
 /// The server switches protocols: that is for a WebSocket that was asked for, and nothing else.

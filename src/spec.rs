@@ -6,6 +6,7 @@
 mod address;
 mod explain;
 mod forbidden;
+mod hash;
 mod health;
 mod name;
 mod name_pattern;
@@ -35,6 +36,7 @@ use utoipa::ToSchema;
 pub use address::{Address, AddressError};
 pub use explain::{explain, nearest};
 pub use forbidden::ForbiddenAddresses;
+pub use hash::{HashKey, HashKeyError, HashSpec};
 pub use health::{CheckType, HealthSpec, StartHealth, StatusRange};
 pub use name::{AsName, Name, NameError};
 pub use name_pattern::NamePattern;
@@ -46,7 +48,7 @@ pub use rules::{
     Broken, broken_rules, broken_rules_among_routes, broken_rules_of_defaults,
     broken_rules_of_route, broken_rules_of_upstream, unknown_targets,
 };
-pub use server::{Admin, ServerSpec};
+pub use server::{Admin, Labels, ServerSpec};
 pub use shape::list_for_object;
 pub use shared_list::{Difference, SharedList};
 pub use shared_map::{Changed, SharedMap};

@@ -28,6 +28,8 @@ fn a_pick_allocates_nothing() {
         "least_connections",
         "random_two",
         "least_time",
+        "ip_hash",
+        "hash",
     ] {
         for servers in [1, 10, 32, 33, 5_000] {
             let snapshot = snapshot(servers, balance);

@@ -67,6 +67,9 @@ fn switch_host(spec: &mut Spec, host: &str, to: &Target, at: u64) -> Result<(), 
         rest.hosts.retain(|pattern| *pattern != own);
         put_route(spec, id, rest, at);
     }
+    let labels = answering.as_ref().map(|route| route.labels.clone());
+    // An address has no labels to choose by.
+    let labels = labels.filter(|_| !to.needs_no_group());
     let paths = answering.map_or_else(
         || vec![PathPattern::Prefix("/".into())],
         |route| route.paths.clone(),
@@ -76,6 +79,7 @@ fn switch_host(spec: &mut Spec, host: &str, to: &Target, at: u64) -> Result<(), 
         hosts: vec![own],
         paths,
         to: to.clone(),
+        labels: labels.unwrap_or_default(),
         created_by: Some(CreatedBy::Switch),
         changed_at: at,
     };

@@ -8,7 +8,7 @@ use crate::clock::{self, Timestamp};
 use crate::domain::server::{Health, LastCheck, Server, State};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
-use crate::spec::{Address, Admin, Name, ServerSpec, Span, UpstreamSpec};
+use crate::spec::{Address, Admin, Labels, Name, ServerSpec, Span, UpstreamSpec};
 
 /// A group of servers.
 #[derive(Serialize, ToSchema)]
@@ -46,6 +46,8 @@ struct ServerSettings {
     weight: u16,
     admin: Admin,
     backup: bool,
+    tier: u16,
+    labels: Labels,
     max_connections: u32,
     max_fails: u32,
     fail_timeout: Span,
@@ -145,6 +147,8 @@ impl ServerSettings {
             weight: spec.weight,
             admin: spec.admin,
             backup: spec.backup,
+            tier: spec.tier,
+            labels: spec.labels,
             max_connections: spec.max_connections,
             max_fails: spec.max_fails,
             fail_timeout: spec.fail_timeout,

@@ -3,10 +3,12 @@
 
 mod best;
 mod fraction;
+mod hash;
 mod least_connections;
 mod least_time;
 mod random;
 mod random_two;
+mod ring;
 mod round_robin;
 mod sequence;
 mod tier;
@@ -20,11 +22,14 @@ use fraction::Fraction;
 pub use tier::Tier;
 
 /// What a pick needs to know of its request.
+#[derive(Debug, Clone, Copy)]
 pub struct Pick<'a> {
     /// Servers that this request has been tried on.
     pub tried: &'a [ServerId],
     /// A random number of the request's own.
     pub random: u64,
+    /// The hash of what decides where the request goes; only groups that hash look at it.
+    pub key: u64,
     /// Milliseconds by a clock that goes on.
     pub now: u64,
     /// What else may be picked besides servers that are usable.
@@ -48,6 +53,7 @@ impl<'a> Pick<'a> {
         Self {
             tried,
             random,
+            key: random,
             now: 0,
             accept: Accept::Usable,
         }
@@ -68,6 +74,7 @@ pub fn pick<'t>(policy: BalanceSpec, tier: &'t Tier, pick: &Pick<'_>) -> Option<
         BalanceSpec::RandomTwo => random_two::pick(tier, pick),
         BalanceSpec::LeastConnections => least_connections::pick(tier, pick),
         BalanceSpec::LeastTime => least_time::pick(tier, pick),
+        BalanceSpec::IpHash | BalanceSpec::Hash => hash::pick(tier, pick),
     };
     tier.server(place?)
 }

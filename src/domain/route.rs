@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::shards::Shards;
-use crate::spec::{HostPattern, Name, PathPattern, RouteSpec, Spec, Target, normal_host};
+use crate::spec::{HostPattern, Labels, Name, PathPattern, RouteSpec, Spec, Target, normal_host};
 
 /// The routes of one snapshot, by host and then by path.
 ///
@@ -23,6 +23,7 @@ pub struct Routes {
 pub struct Route {
     id: Name,
     to: Target,
+    labels: Labels,
 }
 
 impl Route {
@@ -34,6 +35,11 @@ impl Route {
     /// Where it leads.
     pub fn to(&self) -> &Target {
         &self.to
+    }
+
+    /// The labels that its servers have.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
     }
 }
 
@@ -117,7 +123,7 @@ impl Routes {
 }
 
 /// A host as nginx's `$host` has it, but for the case: without its port and without a trailing dot.
-pub(super) fn bare_host(host: &str) -> &str {
+pub fn bare_host(host: &str) -> &str {
     let name = without_port(host);
     name.strip_suffix('.').unwrap_or(name)
 }
@@ -153,6 +159,7 @@ impl HostRoutes {
             let route = Arc::new(Route {
                 id,
                 to: spec.to.clone(),
+                labels: spec.labels.clone(),
             });
             for path in &spec.paths {
                 match path {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ejection::Ejection;
 use super::latency::Latency;
-use crate::spec::{Address, Admin, ServerSpec, StartHealth};
+use crate::spec::{Address, Admin, Labels, ServerSpec, StartHealth};
 
 /// The identity of a [`ServerState`] within this process: one for each (upstream, address) for as
 /// long as it is a member. A server that is removed and added again is a new one.
@@ -98,6 +98,23 @@ impl Server {
     /// Whether it is used only when no primary is available.
     pub fn is_backup(&self) -> bool {
         self.spec.backup
+    }
+
+    /// The tier that it stands in: servers of a tier are used when those before have none left. Backups
+    /// are the last.
+    pub fn tier(&self) -> u32 {
+        if self.spec.backup {
+            u32::MAX
+        } else {
+            self.spec.tier.into()
+        }
+    }
+
+    /// Whether it has all of these labels.
+    pub fn has_labels(&self, labels: &Labels) -> bool {
+        labels
+            .iter()
+            .all(|(key, value)| self.spec.labels.get(key) == Some(value))
     }
 
     /// Its identity.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use hashbrown::HashSet;
 
-use super::route::{Routes, bare_host};
+use super::route::{Route, Routes, bare_host};
 use super::shards::Shards;
+use super::subsets::Subsets;
 use super::upstream::Upstream;
 use crate::spec::{Address, AsName, Name, Spec, Target};
 
@@ -20,6 +21,7 @@ pub struct Snapshot {
     upstreams: Shards<Name, Arc<Upstream>>,
     /// The groups that routes straight to an address imply.
     implicit: Shards<Target, Arc<Upstream>>,
+    subsets: Subsets,
 }
 
 impl Snapshot {
@@ -33,7 +35,9 @@ impl Snapshot {
             None => Arc::new(Routes::build(&spec, None)),
         };
         let implicit = implicit(&spec, &upstreams, before);
+        let subsets = subsets(&spec, &upstreams, before);
         Self {
+            subsets,
             revision,
             spec,
             routes,
@@ -72,11 +76,21 @@ impl Snapshot {
         named.or_else(|| self.implicit.get(target))
     }
 
+    /// The group that serves a route's requests with this Host header, or the part of it that has the
+    /// route's labels.
+    pub fn serving(&self, route: &Route, host: &str) -> Option<&Arc<Upstream>> {
+        if route.labels().is_empty() {
+            return self.target(route.to(), host);
+        }
+        self.subsets.find(route.to().name()?, route.labels())
+    }
+
     /// The group that `old` has become in this snapshot. A group that was deleted has become none,
     /// whatever else has its address.
     pub fn same(&self, old: &Upstream) -> Option<&Arc<Upstream>> {
         match old.implied_by() {
             Some(target) => self.implicit.get(target),
+            None if !old.labels().is_empty() => self.subsets.find(old.name(), old.labels()),
             None => self.upstreams.get(old.name()),
         }
     }
@@ -125,6 +139,20 @@ fn upstreams(spec: &Arc<Spec>, before: Option<&Snapshot>) -> Shards<Name, Arc<Up
         }
     }
     upstreams
+}
+
+fn subsets(
+    spec: &Spec,
+    upstreams: &Shards<Name, Arc<Upstream>>,
+    before: Option<&Snapshot>,
+) -> Subsets {
+    let same_defaults = before.filter(|before| Arc::ptr_eq(&before.spec.defaults, &spec.defaults));
+    let names = same_defaults.map(|before| spec.changed_upstreams(&before.spec));
+    let changed = names
+        .as_deref()
+        .zip(same_defaults.map(|before| &*before.spec));
+    let old = before.map(|before| &before.subsets);
+    Subsets::build(spec, changed, old, |name| upstreams.get(name))
 }
 
 /// The groups that routes straight to an address imply. What cannot have changed is not looked at:

@@ -2,7 +2,7 @@
 
 mod outcome;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::ejection::RateRule;
 use super::server::{Server, ServerState};
 use super::tls::Tls;
 use crate::spec::{
-    Address, BalanceSpec, CheckType, HealthSpec, HostHeader, Name, Percent, RetryCause, RetrySpec,
-    ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec, WhenAllDown,
+    Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Labels, Name, Percent,
+    RetryCause, RetrySpec, ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec, WhenAllDown,
 };
 
 /// A group in one snapshot. Never edited: a change makes a new one around the same states.
@@ -22,9 +22,12 @@ pub struct Upstream {
     name: Name,
     spec: Arc<UpstreamSpec>,
     policy: BalanceSpec,
+    hash: HashKey,
     servers: Vec<Arc<Server>>,
-    primaries: Tier,
-    backups: Tier,
+    /// By their numbers, the first first.
+    tiers: Box<[(u32, Tier)]>,
+    /// What its servers were chosen by, if it is a part of a group.
+    labels: Labels,
     host: HostHeader,
     timeouts: Timeouts,
     retry: Arc<Retry>,
@@ -59,6 +62,15 @@ pub struct Timeouts {
     pub total: Option<Duration>,
 }
 
+/// What of a request decides where it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKey<'a> {
+    /// The client's network, as nginx's `ip_hash` has it.
+    ClientNetwork,
+    /// What the group says.
+    Of(&'a HashKey),
+}
+
 /// When a request is tried on another server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retry {
@@ -90,17 +102,15 @@ impl Upstream {
             .filter(|health| health.kind != Some(CheckType::None))
             .map(Arc::new);
         let servers = carried_over(&full, health.as_deref(), before);
-        let tier = |backup, before| {
-            let members = servers.iter().filter(|server| server.is_backup() == backup);
-            Tier::new(members, before)
-        };
+        let policy = full.balance.unwrap_or_default();
         Self {
             name: name.clone(),
             spec: spec.clone(),
-            policy: full.balance.unwrap_or_default(),
-            primaries: tier(false, before.map(|before| &before.primaries)),
-            backups: tier(true, before.map(|before| &before.backups)),
+            policy,
+            hash: full.hash.and_then(|hash| hash.key).unwrap_or_default(),
+            tiers: tiers(policy, &servers, before),
             servers,
+            labels: Labels::default(),
             host: full.host.unwrap_or_default(),
             timeouts: Timeouts::new(full.timeouts.unwrap_or_default()),
             retry: Arc::new(Retry::new(full.retry.unwrap_or_default())),
@@ -143,16 +153,46 @@ impl Upstream {
         }
     }
 
-    /// A server for a request that was tried on `pick.tried`: primaries before backups, and within
-    /// each an up one before an unknown one. Only when nothing eligible is left, one that is ejected: failing requests
-    /// have said less of it than its checks would. None when there is none of these either.
+    /// A server for a request that was tried on `pick.tried`: tier by tier, and within each an up one before an unknown
+    /// one. Only when nothing eligible is left, one that is ejected: failing requests have said less of it than its
+    /// checks would. None when there is none of these either.
     pub fn pick(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
         self.pick_of(pick).or_else(|| self.last_resort(pick))
     }
 
     fn pick_of(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
-        let from = |tier| balancer::pick(self.policy, tier, pick);
-        from(&self.primaries).or_else(|| from(&self.backups))
+        let mut tiers = self.tiers.iter();
+        tiers.find_map(|(_, tier)| balancer::pick(self.policy, tier, pick))
+    }
+
+    /// The part of the group that has these labels, around the same servers.
+    pub fn subset(&self, labels: &Labels, before: Option<&Self>) -> Self {
+        let servers = self
+            .servers
+            .iter()
+            .filter(|server| server.has_labels(labels));
+        let servers: Vec<_> = servers.cloned().collect();
+        Self {
+            tiers: tiers(self.policy, &servers, before),
+            servers,
+            labels: labels.clone(),
+            name: self.name.clone(),
+            spec: self.spec.clone(),
+            hash: self.hash.clone(),
+            host: self.host.clone(),
+            retry: self.retry.clone(),
+            tls: self.tls.clone(),
+            ejecting: self.ejecting.clone(),
+            budget: self.budget.clone(),
+            health: self.health.clone(),
+            implied_by: None,
+            ..*self
+        }
+    }
+
+    /// The labels by which its servers were chosen, if it is a part of a group.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
     }
 
     #[cold]
@@ -220,6 +260,15 @@ impl Upstream {
         self.policy == BalanceSpec::LeastTime
     }
 
+    /// What of a request decides where it goes; none in groups that do not hash.
+    pub fn request_key(&self) -> Option<RequestKey<'_>> {
+        match self.policy {
+            BalanceSpec::IpHash => Some(RequestKey::ClientNetwork),
+            BalanceSpec::Hash => Some(RequestKey::Of(&self.hash)),
+            _ => None,
+        }
+    }
+
     /// Its members in file order.
     pub fn servers(&self) -> &[Arc<Server>] {
         &self.servers
@@ -266,6 +315,22 @@ impl Upstream {
     pub fn health(&self) -> Option<&Arc<HealthSpec>> {
         self.health.as_ref()
     }
+}
+
+/// Each tier with its turns going on from the one of its number before.
+fn tiers(
+    policy: BalanceSpec,
+    servers: &[Arc<Server>],
+    before: Option<&Upstream>,
+) -> Box<[(u32, Tier)]> {
+    let numbers: BTreeSet<u32> = servers.iter().map(|server| server.tier()).collect();
+    let tier = |number| {
+        let members = servers.iter().filter(|server| server.tier() == number);
+        let mut old = before.iter().flat_map(|before| &before.tiers);
+        let old = old.find(|(its, _)| *its == number).map(|(_, tier)| tier);
+        (number, Tier::new(policy, members, old))
+    };
+    numbers.into_iter().map(tier).collect()
 }
 
 fn carried_over(

@@ -7,8 +7,8 @@ use super::error::{At, one_line, shown};
 use super::server_line::ServerLine;
 use super::upstream::{Directive, Placed, UpstreamBlock};
 use crate::spec::{
-    Address, Admin, BalanceSpec, CheckType, HealthSpec, ServerSpec, Span, StartHealth, StatusRange,
-    TimeoutsSpec, UpstreamSpec,
+    Address, Admin, BalanceSpec, CheckType, HashKey, HashSpec, HealthSpec, ServerSpec, Span,
+    StartHealth, StatusRange, TimeoutsSpec, UpstreamSpec,
 };
 
 /// A block as a group of ours, and what the group does not say.
@@ -61,6 +61,7 @@ impl Taken {
         };
         UpstreamSpec {
             balance: new.balance,
+            hash: new.hash,
             servers: new.servers,
             keepalive: new.keepalive,
             health: new.health,
@@ -195,6 +196,14 @@ impl<'a> Taking<'a> {
                 Balance::LeastTime(words) if words.first().is_some_and(|by| by == "header") => {
                     self.upstream.balance = Some(BalanceSpec::LeastTime);
                 }
+                Balance::IpHash => self.upstream.balance = Some(BalanceSpec::IpHash),
+                Balance::Hash { key, .. } => match key_of(key) {
+                    Some(key) => {
+                        self.upstream.balance = Some(BalanceSpec::Hash);
+                        self.upstream.hash = Some(HashSpec { key: Some(key) });
+                    }
+                    None => self.refused(at, &balance.to_string(), "this key is not supported"),
+                },
                 // Another method in its place would send clients elsewhere, and nobody would know.
                 other => self.refused(at, &other.to_string(), "this method is not supported yet"),
             }
@@ -275,6 +284,31 @@ impl<'a> Taking<'a> {
             why: one_line(why, LONGEST_REASON),
             is_harmless,
         });
+    }
+}
+
+/// The key that a variable of nginx stands for. A text with more than one variable has none.
+fn key_of(variable: &str) -> Option<HashKey> {
+    let name = variable.strip_prefix('$')?;
+    let bare = name
+        .strip_prefix('{')
+        .and_then(|name| name.strip_suffix('}'));
+    let name = bare.unwrap_or(name);
+    let named = |kind: &str, name: &str| HashKey::new(&format!("{kind}:{name}")).ok();
+    match name {
+        "request_uri" => Some(HashKey::Uri),
+        "host" => Some(HashKey::Host),
+        "remote_addr" | "binary_remote_addr" => Some(HashKey::ClientIp),
+        _ if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => None,
+        _ => {
+            let (kind, name) = name.split_once('_')?;
+            match kind {
+                "http" => named("header", &name.replace('_', "-")),
+                "cookie" => named("cookie", name),
+                "arg" => named("query", name),
+                _ => None,
+            }
+        }
     }
 }
 

@@ -217,10 +217,28 @@ fn a_block_becomes_a_group() {
 }
 
 #[test]
+fn each_key_of_a_hash_is_the_one_of_that_variable() {
+    for (variable, key) in [
+        ("$request_uri", "uri"),
+        ("${host}", "host"),
+        ("$remote_addr", "client_ip"),
+        ("$binary_remote_addr", "client_ip"),
+        ("$http_x_user", "header:x-user"),
+        ("$cookie_sid", "cookie:sid"),
+        ("$arg_id", "query:id"),
+    ] {
+        let taken = read(&format!("server 10.0.0.1; hash {variable} consistent;")).taken();
+        assert!(taken.gaps.is_empty(), "{variable}");
+        let hash = taken.upstream.hash.unwrap();
+        assert_eq!(hash.key.unwrap().to_string(), key);
+    }
+}
+
+#[test]
 fn what_a_group_cannot_say_is_listed_and_what_matters_is_marked() {
     for (text, matters) in [
-        ("ip_hash;", true),
-        ("hash $remote_addr consistent;", true),
+        ("hash $uri;", true),
+        ("hash $remote_addr$host consistent;", true),
         ("random two least_time=header;", true),
         ("least_time last_byte inflight;", true),
         ("sticky cookie a;", true),

@@ -30,6 +30,8 @@ pub struct RequestCtx {
     pub(super) refusal: Option<Refusal>,
     /// Bytes of the body, where its length has a limit that is kept here.
     pub(super) received: u64,
+    /// The hash of what decides where the request goes, if something of it does.
+    pub(super) key: Option<u64>,
     pub(super) attempts: Vec<Attempt>,
     /// Retries because a kept connection turned out to be closed; these are no attempts at a server.
     pub(super) stale: u8,
@@ -71,6 +73,7 @@ impl RequestCtx {
             reason: None,
             refusal: None,
             received: 0,
+            key: None,
             attempts: Vec::with_capacity(1),
             stale: 0,
             tried: Vec::new(),

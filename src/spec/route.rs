@@ -4,7 +4,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Name, Target, shortened, upstream::is_zero};
+use super::{Labels, Name, Target, shortened, upstream::is_zero};
 
 /// A rule that leads requests for some hosts and paths to a target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -21,6 +21,10 @@ pub struct RouteSpec {
     pub paths: Vec<PathPattern>,
     /// Where the requests go.
     pub to: Target,
+    /// Only to servers that have these labels.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    #[schema(required = false)]
+    pub labels: Labels,
     /// Who made it, unless an operator did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<CreatedBy>,

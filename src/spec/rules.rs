@@ -6,8 +6,8 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::{
-    CheckType, HealthSpec, HostHeader, HostPattern, Name, OutlierSpec, RetrySpec, RouteSpec,
-    ServerSpec, Spec, TlsSpec, UpstreamSpec, shortened,
+    CheckType, HealthSpec, HostHeader, HostPattern, Labels, Name, OutlierSpec, RetrySpec,
+    RouteSpec, ServerSpec, Spec, TlsSpec, UpstreamSpec, shortened,
 };
 
 /// A broken rule: where, and what would be right.
@@ -64,6 +64,7 @@ pub fn broken_rules(spec: &Spec) -> Vec<Broken> {
 pub fn broken_rules_of_upstream(upstream: &UpstreamSpec) -> Vec<Broken> {
     let mut broken = rules_of_settings(upstream);
     broken.extend(duplicate_servers(&upstream.servers));
+    broken.extend(rules_of_servers(&upstream.servers));
     if !upstream.servers.is_empty() && upstream.servers.iter().all(|server| server.weight == 0) {
         let message = "every server has weight 0: none would get a request";
         broken.push(Broken::new("/servers", message));
@@ -96,7 +97,37 @@ pub fn broken_rules_of_route(route: &RouteSpec) -> Vec<Broken> {
             "a route needs a path; `/` is every path",
         ));
     }
+    if !route.labels.is_empty() && route.to.needs_no_group() {
+        let message = "labels choose among the servers of an upstream: `to` needs the name of one";
+        broken.push(Broken::new("/labels", message));
+    }
+    let labels = unfit_labels(&route.labels);
+    broken.extend(labels.map(|rule| Broken::new("/labels", rule)));
     broken
+}
+
+/// Each server by itself.
+fn rules_of_servers(servers: &[ServerSpec]) -> impl Iterator<Item = Broken> {
+    let servers = servers.iter().enumerate();
+    servers.flat_map(|(index, server)| {
+        let both = server.backup && server.tier > 0;
+        let message = "`backup: true` is the last tier: write one of them";
+        let both = both.then(|| Broken::new(format!("/servers/{index}/tier"), message));
+        let labels = unfit_labels(&server.labels);
+        let labels = labels.map(|rule| Broken::new(format!("/servers/{index}/labels"), rule));
+        both.into_iter().chain(labels)
+    })
+}
+
+fn unfit_labels(labels: &Labels) -> Option<String> {
+    let fits = |text: &String| (1..=255).contains(&text.len()) && !text.contains(char::is_control);
+    let unfit = labels
+        .iter()
+        .find(|(key, value)| !fits(key) || !fits(value));
+    unfit.map(|(key, _)| {
+        let key = shortened(key);
+        format!("label {key:?}: names and values have 1 to 255 bytes and no control characters")
+    })
 }
 
 /// Routes that share an id, or a host and path, with one of `changed`; pointers begin at the state.
@@ -315,11 +346,14 @@ mod tests {
             "upstreams": {"web": {"host": "a b", "servers": ["10.0.0.1", "10.0.0.1:80"],
                                   "health": {"interval": "0s", "timeout": "2h", "fall": 0, "port": 0, "statuses": [],
                                              "path": "x", "request": "y", "type": "tcp", "host": "a\r\nb"}},
-                          "idle": {"servers": [{"address": "10.0.0.1", "weight": 0}]}},
-            "routes": [{"id": "a", "to": "web"}, {"id": "A", "to": "nowhere"}, {"hosts": [], "paths": [], "to": "web"}]}"#;
+                          "idle": {"servers": [{"address": "10.0.0.1", "weight": 0, "tier": 1, "backup": true, "labels": {"": "x"}}]}},
+            "routes": [{"id": "a", "to": "web"}, {"id": "A", "to": "nowhere"}, {"hosts": [], "paths": [], "to": "web"},
+                       {"hosts": ["l"], "to": "{host}", "labels": {"a": "b"}}]}"#;
         insta::assert_snapshot!(broken(state).join("\n"), @r##"
 /defaults/retry/attempts: 17 attempts: write 1 (never retry) to 16
 /defaults/servers: servers belong to one upstream, `defaults` cannot have any
+/upstreams/idle/servers/0/tier: `backup: true` is the last tier: write one of them
+/upstreams/idle/servers/0/labels: label "": names and values have 1 to 255 bytes and no control characters
 /upstreams/idle/servers: every server has weight 0: none would get a request
 /upstreams/web/host: "a b" is not a host: write `www.example.org` or `host:port`
 /upstreams/web/health/interval: time between two probes: more than 0s, at most 1d
@@ -334,6 +368,7 @@ mod tests {
 /upstreams/web/servers/1/address: server `10.0.0.1:80` is listed twice
 /routes/2/hosts: a route needs a host; `"*"` is every host
 /routes/2/paths: a route needs a path; `/` is every path
+/routes/3/labels: labels choose among the servers of an upstream: `to` needs the name of one
 /routes/1/id: another route has the id `A` (case does not tell them apart)
 /routes/1: host `*` with path `/` is already routed by `a`
 /routes/1/to: `nowhere` is neither an upstream nor an address `ip:port`

@@ -7,8 +7,8 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{
-    Address, HostHeader, HostPattern, Name, PathPattern, Percent, ServerSpec, Span, StatusRange,
-    Target,
+    Address, HashKey, HostHeader, HostPattern, Name, PathPattern, Percent, ServerSpec, Span,
+    StatusRange, Target,
 };
 
 /// A type that is written as a text: its name, what it is, an example.
@@ -72,6 +72,12 @@ text!(
     "Percent",
     "A whole number from 0 to 100 with `%`.",
     "10%"
+);
+text!(
+    HashKey,
+    "HashKey",
+    "`uri`, `host`, `client_ip`, `header:NAME`, `cookie:NAME` or `query:NAME`.",
+    "uri"
 );
 text!(
     Span,

@@ -1,8 +1,13 @@
+use std::collections::BTreeMap;
+
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
 
 use super::{Address, Span};
+
+/// What servers are told apart by, each with its value: `{ rack: b2 }`.
+pub type Labels = BTreeMap<String, String>;
 
 /// One member of a group as it is asked for.
 ///
@@ -25,6 +30,15 @@ pub struct ServerSpec {
     #[serde(default)]
     #[schema(default = false, required = false)]
     pub backup: bool,
+    /// Servers of tier 0 are used first, those of another tier when no server of those before is
+    /// available; `backup` is the last tier.
+    #[serde(default, skip_serializing_if = "is_first")]
+    #[schema(default = 0, required = false)]
+    pub tier: u16,
+    /// What routes may choose it by.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    #[schema(required = false)]
+    pub labels: Labels,
     /// Requests that it works on at a time; 0: no limit.
     #[serde(default, skip_serializing_if = "is_unlimited")]
     #[schema(default = 0, required = false)]
@@ -70,6 +84,8 @@ impl ServerSpec {
             weight: default_weight(),
             admin: Admin::Up,
             backup: false,
+            tier: 0,
+            labels: Labels::new(),
             max_connections: 0,
             max_fails: default_max_fails(),
             fail_timeout: default_fail_timeout(),
@@ -98,6 +114,10 @@ fn default_max_fails() -> u32 {
 
 fn default_fail_timeout() -> Span {
     Span::from_secs(10)
+}
+
+fn is_first(tier: &u16) -> bool {
+    *tier == 0
 }
 
 fn is_unlimited(most: &u32) -> bool {
@@ -190,7 +210,7 @@ mod tests {
     #[test]
     fn a_server_is_read_only_as_far_as_its_keys_are_known() {
         for bad in [
-            r#"{"address":"10.0.0.1","tier":1}"#,
+            r#"{"address":"10.0.0.1","tier":-1}"#,
             r#"{"address":"10.0.0.1","max_fails":-1}"#,
             r#"{"address":"10.0.0.1","max_connections":"9"}"#,
             r#"{"address":"10.0.0.1","fail_timeout":10}"#,

@@ -11,9 +11,8 @@ const KEYS: &[(&str, &[&str])] = &[
     ("state", &["local_copy", "redis", "host_keys"]),
     (
         "upstreams/*",
-        &["hash", "sticky", "source", "send_proxy_protocol", "queue"],
+        &["sticky", "source", "send_proxy_protocol", "queue"],
     ),
-    ("upstreams/*/servers/*", &["tier", "labels"]),
     (
         "upstreams/*/health",
         &["interval_down", "service", "sni", "body"],
@@ -21,7 +20,6 @@ const KEYS: &[(&str, &[&str])] = &[
     (
         "routes/*",
         &[
-            "labels",
             "methods",
             "headers",
             "rewrite",
@@ -36,7 +34,6 @@ const KEYS: &[(&str, &[&str])] = &[
 /// Values by the place of their key.
 const VALUES: &[(&str, &[&str])] = &[
     ("control/legacy/*", &["plus"]),
-    ("upstreams/*/balance", &["ip_hash", "hash"]),
     ("upstreams/*/protocol", &["h2"]),
     ("upstreams/*/health/type", &["https", "grpc"]),
 ];
@@ -79,9 +76,9 @@ mod tests {
     fn defaults_hold_what_an_upstream_may() {
         assert!(is_planned(&["defaults"], "sticky"));
         assert!(is_planned(&["defaults", "health"], "body"));
-        assert!(is_planned(&["upstreams", "web", "servers", "0"], "labels"));
+        assert!(is_planned(&["routes", "0"], "methods"));
         assert!(!is_planned(&["upstreams", "web"], "balance"));
         assert!(!is_planned(&["upstreams"], "sticky"));
-        assert!(is_planned_value(&["defaults", "balance"], "ip_hash"));
+        assert!(is_planned_value(&["defaults", "protocol"], "h2"));
     }
 }

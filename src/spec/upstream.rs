@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{HealthSpec, OutlierSpec, Percent, ServerSpec, Span, TlsSpec};
+use super::{HashSpec, HealthSpec, OutlierSpec, Percent, ServerSpec, Span, TlsSpec};
 
 /// A group of servers as it is asked for. A field that is not set comes from the state's `defaults`
 /// and then from the product's.
@@ -11,6 +11,9 @@ pub struct UpstreamSpec {
     /// How a server is picked; default `round_robin`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balance: Option<BalanceSpec>,
+    /// With `balance: hash`: what of a request decides where it goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<HashSpec>,
     /// The Host header sent on; default `received`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostHeader>,
@@ -61,6 +64,9 @@ impl UpstreamSpec {
         let (a, b) = (self.clone(), defaults.clone());
         Self {
             balance: a.balance.or(b.balance),
+            hash: merged(a.hash, b.hash, |a, b| HashSpec {
+                key: a.key.or(b.key),
+            }),
             host: a.host.or(b.host),
             servers: a.servers,
             tls: merged(a.tls, b.tls, TlsSpec::or),
@@ -114,6 +120,10 @@ pub enum BalanceSpec {
     RandomTwo,
     /// The shortest time to the first byte times requests in flight, for its weight.
     LeastTime,
+    /// By the client's network (nginx's `ip_hash`).
+    IpHash,
+    /// By a key of the request, see `hash`.
+    Hash,
 }
 
 /// The Host header that a server sees.

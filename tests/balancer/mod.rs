@@ -14,12 +14,14 @@ use pointsman::spec::{
 };
 use proptest::prelude::*;
 
-pub(crate) const POLICIES: [BalanceSpec; 5] = [
+/// `ip_hash` picks as `hash` does; what differs is the key, which the proxy makes.
+pub(crate) const POLICIES: [BalanceSpec; 6] = [
     BalanceSpec::RoundRobin,
     BalanceSpec::Random,
     BalanceSpec::LeastConnections,
     BalanceSpec::RandomTwo,
     BalanceSpec::LeastTime,
+    BalanceSpec::Hash,
 ];
 
 /// One server as it is asked for and observed, and whether the request was tried on it.
@@ -28,6 +30,7 @@ pub(crate) struct Member {
     pub(crate) weight: u16,
     pub(crate) admin: Admin,
     pub(crate) backup: bool,
+    pub(crate) tier: u16,
     pub(crate) health: Health,
     pub(crate) tried: bool,
 }
@@ -39,16 +42,21 @@ impl Member {
             weight,
             admin: Admin::Up,
             backup: false,
+            tier: 0,
             health: Health::Up,
             tried: false,
         }
     }
 
     /// What is preferred, the better first; none: not to be picked. The contract in one line.
-    pub(crate) fn rank(&self) -> Option<(bool, bool)> {
+    pub(crate) fn rank(&self) -> Option<(u32, bool)> {
+        let tier = if self.backup {
+            u32::MAX
+        } else {
+            self.tier.into()
+        };
         let fit = self.admin == Admin::Up && self.weight > 0 && !self.tried;
-        (fit && self.health != Health::Down)
-            .then_some((self.backup, self.health == Health::Unknown))
+        (fit && self.health != Health::Down).then_some((tier, self.health == Health::Unknown))
     }
 }
 
@@ -61,14 +69,15 @@ pub(crate) fn members(count: std::ops::Range<usize>) -> impl Strategy<Value = Ve
     let member = (
         weight,
         admin,
-        any::<bool>(),
+        prop_oneof![3 => Just((0, false)), 1 => Just((1, false)), 1 => Just((7, false)), 3 => Just((0, true))],
         health,
         prop::bool::weighted(0.2),
     )
-        .prop_map(|(weight, admin, backup, health, tried)| Member {
+        .prop_map(|(weight, admin, (tier, backup), health, tried)| Member {
             weight,
             admin,
             backup,
+            tier,
             health,
             tried,
         });
@@ -161,6 +170,7 @@ pub(crate) fn spec(members: &[Member], policy: BalanceSpec) -> Spec {
         weight: member.weight,
         admin: member.admin,
         backup: member.backup,
+        tier: member.tier,
         ..ServerSpec::new(address(place))
     };
     let upstream = UpstreamSpec {

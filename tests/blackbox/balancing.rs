@@ -1,6 +1,6 @@
 //! Which server of a group gets which request, as the origins see it.
 
-use crate::support::{Edge, Origin, Port};
+use crate::support::{Edge, Origin, Port, until};
 use serde_json::{Value, json};
 
 /// One group `web` with these servers and keys, and a route to it.
@@ -81,7 +81,7 @@ fn least_connections_avoids_a_server_that_is_busy() {
     origins.iter().for_each(Origin::hold);
     let mut slow = edge.client();
     slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-    let busy = crate::support::until("the request has arrived", || {
+    let busy = until("the request has arrived", || {
         origins.iter().position(|origin| origin.count() == 1)
     });
     let idle = &origins[1 - busy];
@@ -92,6 +92,60 @@ fn least_connections_avoids_a_server_that_is_busy() {
     }
     origins[busy].release();
     assert_eq!(slow.response().text(), origins[busy].name());
+}
+
+#[test]
+fn requests_with_the_same_key_go_to_the_same_server_and_back_to_it_after_a_restart() {
+    let origins = Origin::many(4);
+    let mut edge = edge(
+        addresses(&origins),
+        &json!({ "balance": "hash", "hash": { "key": "cookie:user" } }),
+    );
+    let served = |edge: &Edge, user: u32| {
+        let cookie = format!("a=b; user={user}");
+        edge.client().get("/", &[("Cookie", &cookie)]).text()
+    };
+    let first: Vec<String> = (0..40).map(|user| served(&edge, user)).collect();
+    let mut used = first.clone();
+    used.sort();
+    used.dedup();
+    assert!(used.len() > 1, "40 users on one server");
+    edge.restart();
+    let again: Vec<String> = (0..40).map(|user| served(&edge, user)).collect();
+    assert_eq!(again, first);
+}
+
+#[test]
+fn the_server_that_answers_fastest_gets_most_requests() {
+    let origins = Origin::many(2);
+    let edge = edge(addresses(&origins), &json!({ "balance": "least_time" }));
+    origins[0].hold();
+    let mut slow = edge.client();
+    let mut fast = edge.client();
+    slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    until(
+        "the slow one has its request, or the other was first",
+        || {
+            if origins[0].count() == 1 {
+                return Some(());
+            }
+            (origins[1].count() == 1).then(|| {
+                slow.response();
+                slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+            })
+        },
+    );
+    until("some milliseconds", || {
+        fast.get("/", &[]);
+        (origins[1].count() > 100).then_some(())
+    });
+    origins[0].release();
+    slow.response();
+    let before = origins[0].count();
+    for _ in 0..100 {
+        fast.get("/", &[]);
+    }
+    assert!(origins[0].count() - before < 20, "{}", origins[0].count());
 }
 
 #[test]

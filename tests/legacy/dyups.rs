@@ -157,7 +157,7 @@ fn a_group_serves_its_host_from_the_answer_on_and_no_longer_than_it_is_there() {
         assert_eq!(served(&edge, "A.EXAMPLE:8080"), origin.name());
     }
     assert_eq!(
-        post(&edge, "a.example", "server 127.0.0.1:1; ip_hash;"),
+        post(&edge, "a.example", "server 127.0.0.1:1; hash $uri;"),
         failed()
     );
     assert_eq!(served(&edge, "a.example"), blue.name());
@@ -247,8 +247,8 @@ fn the_log_says_why_a_body_was_refused_and_where() {
             "line 2, column 3: `sevrer`: unknown directive; did you mean `server`?",
         ),
         (
-            "server 127.0.0.1:1;\nip_hash;",
-            "line 2, column 1: `ip_hash`: this method is not supported yet",
+            "server 127.0.0.1:1;\nhash $uri;",
+            "line 2, column 1: `hash $uri`: this key is not supported",
         ),
         (
             "server 127.0.0.1:1 weight=0;",

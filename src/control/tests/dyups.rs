@@ -79,7 +79,7 @@ server 127.0.0.1:28088 weight=1 max_conns=0 max_fails=1 fail_timeout=10 backup=0
         500,
         FAILED,
     ),
-    ("POST", "/upstream/dyhost", "ip_hash;", 500, FAILED),
+    ("POST", "/upstream/dyhost", "ntlm;", 500, FAILED),
     (
         "POST",
         "/upstream/a/b",
@@ -145,7 +145,7 @@ async fn a_body_that_fails_leaves_the_old_group() {
         "server 127.0.0.1:1 weight=65536;",
         "server 127.0.0.1:0;",
         "server 127.0.0.1:1 backup;",
-        "server 127.0.0.1:1; ip_hash;",
+        "server 127.0.0.1:1; ntlm;",
         "server 127.0.0.1:1; hash $uri;",
         "server 127.0.0.1:1; sticky cookie a;",
         "upstream a { server 127.0.0.1:1; }",

@@ -32,6 +32,7 @@ async fn the_status_is_the_live_picture() {
           "admin": "up",
           "backup": false,
           "fail_timeout": "10s",
+          "labels": {},
           "max_connections": 0,
           "max_fails": 1,
           "slow_start": "0s",
@@ -45,6 +46,7 @@ async fn the_status_is_the_live_picture() {
             "since": null,
             "state": "up"
           },
+          "tier": 0,
           "weight": 1
         }
       ],

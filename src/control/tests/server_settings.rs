@@ -115,8 +115,8 @@ async fn a_value_that_does_not_fit_is_named_and_nothing_changes() {
         ),
         ("fail_timeout", json!(10), "a length of time with its unit"),
         ("slow_start", json!("1y"), "`1y` is not a length of time"),
-        ("tier", json!(1), "`tier` is not supported yet"),
-        ("labels", json!({}), "`labels` is not supported yet"),
+        ("tier", json!(-1), "a whole number from 0 to 65535"),
+        ("labels", json!([]), "a mapping"),
         ("max_fail", json!(1), "did you mean `max_fails`?"),
     ] {
         let answer = desk.json("PATCH", SERVER, json!({ key: value })).await;

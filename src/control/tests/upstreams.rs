@@ -16,6 +16,7 @@ async fn a_group_is_shown_with_what_is_stored_and_what_was_observed() {
       "admin": "up",
       "backup": false,
       "fail_timeout": "10s",
+      "labels": {},
       "max_connections": 0,
       "max_fails": 1,
       "slow_start": "0s",
@@ -29,6 +30,7 @@ async fn a_group_is_shown_with_what_is_stored_and_what_was_observed() {
         "since": null,
         "state": "up"
       },
+      "tier": 0,
       "weight": 1
     }
   ]

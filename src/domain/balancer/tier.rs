@@ -1,10 +1,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Accept, EXACT, Pick, SplitMix, sequence::sequence};
+use super::{Accept, EXACT, Pick, SplitMix, ring::Ring, sequence::sequence};
+use crate::domain::hashing::StableHash;
 use crate::domain::latency::Latency;
 use crate::domain::server::{Server, ServerState, State};
-use crate::spec::Admin;
+use crate::spec::{Admin, BalanceSpec};
 
 /// Servers of equal preference that the operator lets take requests, with the table of turns.
 ///
@@ -16,6 +17,8 @@ pub struct Tier {
     states: Box<[Arc<ServerState>]>,
     weights: Box<[u16]>,
     table: Box<[u32]>,
+    /// In groups that hash.
+    ring: Option<Arc<Ring>>,
     turns: Arc<Turns>,
     checked: bool,
 }
@@ -28,16 +31,28 @@ struct Turns(AtomicU64);
 impl Tier {
     /// Keeps those that can be picked within this snapshot: admin up, weight above 0. The turns go
     /// on from those of the tier before.
-    pub fn new<'a>(servers: impl Iterator<Item = &'a Arc<Server>>, before: Option<&Self>) -> Self {
+    pub fn new<'a>(
+        policy: BalanceSpec,
+        servers: impl Iterator<Item = &'a Arc<Server>>,
+        before: Option<&Self>,
+    ) -> Self {
         let fit = |server: &&Arc<Server>| server.admin() == Admin::Up && server.weight() > 0;
-        let servers: Box<[_]> = servers.filter(fit).cloned().collect();
+        let mut servers: Vec<_> = servers.filter(fit).cloned().collect();
+        let hashes = matches!(policy, BalanceSpec::IpHash | BalanceSpec::Hash);
+        if hashes {
+            // Keys do not move when the file puts the same servers into another order.
+            servers.sort_by_cached_key(|server| identity(server));
+        }
+        let servers: Box<[_]> = servers.into();
         let weights: Box<[_]> = servers.iter().map(|server| server.weight()).collect();
+        let table = sequence(&weights);
         Self {
+            ring: hashes.then(|| ring(&servers, &weights, before)),
+            table,
             states: servers
                 .iter()
                 .map(|server| server.shared().clone())
                 .collect(),
-            table: sequence(&weights),
             turns: before
                 .map(|before| before.turns.clone())
                 .unwrap_or_default(),
@@ -73,6 +88,30 @@ impl Tier {
         self.table
             .get((turn % length) as usize)
             .map_or(0, |&place| place as usize)
+    }
+
+    /// The place of the server that a spot of the ring belongs to.
+    pub(super) fn spot(&self, spot: u64) -> usize {
+        let ring = self.ring.as_ref();
+        ring.and_then(|ring| ring.place(spot)).unwrap_or(0)
+    }
+
+    /// Requests in flight and weights of the servers that can be used, added up: of all up to
+    /// [`EXACT`] servers, of half as many drawn evenly in a larger tier.
+    pub(super) fn average(&self, pick: &Pick<'_>) -> (u64, u64) {
+        let mut random = pick.other_random();
+        let sum = |places: &mut dyn Iterator<Item = usize>| {
+            places
+                .filter(|&place| self.rank(place, pick).is_some())
+                .map(|place| self.in_flight_by_weight(place))
+                .fold((0, 0), |(all, of), (more, weight)| {
+                    (all + more, of + weight)
+                })
+        };
+        match self.len() {
+            ..=EXACT => sum(&mut (0..self.len())),
+            many => sum(&mut (0..EXACT / 2).map(|_| random.below(many))),
+        }
     }
 
     /// The rank of a server for this request; none when it is down or was tried.
@@ -171,6 +210,25 @@ impl Tier {
         }
         best
     }
+}
+
+/// The ring of these servers; the one before if they are the same ones with the same weights.
+fn ring(servers: &[Arc<Server>], weights: &[u16], before: Option<&Tier>) -> Arc<Ring> {
+    let same = |(a, b): (&Arc<Server>, &Arc<Server>)| {
+        a.address() == b.address() && a.weight() == b.weight()
+    };
+    let unchanged = |before: &&Tier| {
+        before.servers.len() == servers.len() && before.servers.iter().zip(servers).all(same)
+    };
+    let kept = before.filter(unchanged).and_then(|tier| tier.ring.clone());
+    kept.unwrap_or_else(|| {
+        let identities: Vec<u64> = servers.iter().map(|server| identity(server)).collect();
+        Arc::new(Ring::new(&identities, weights))
+    })
+}
+
+fn identity(server: &Server) -> u64 {
+    StableHash::of(server.label().as_bytes())
 }
 
 impl Pick<'_> {
