@@ -136,8 +136,8 @@ impl ProxyHttp for Proxy {
         self.settings.limits.apply(session);
         if let Some(connection) = strictness::connection(session) {
             connection.begin();
-            ctx.refusal = connection.refusal().cloned();
         }
+        ctx.refusal = strictness::refusal(session);
         ctx.client = forward::client(session, &self.settings.trusted_proxies);
         ctx.request_id = request_id::of(session.req_header(), ctx.client.is_trusted);
         ctx.asks_for_tunnel = forward::asks_for_websocket(session);

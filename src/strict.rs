@@ -15,7 +15,8 @@ mod target;
 mod tests;
 
 pub use body::{Body, Part};
-pub use head::{Head, HeadLimits, HeadReader};
+pub use field::is_shadow;
+pub use head::{Head, HeadLimits, HeadReader, is_host};
 pub use rule::Rule;
 pub use target::{is_target, normal_target};
 
