@@ -9,6 +9,7 @@ mod field;
 mod head;
 pub mod proxy_header;
 mod request_line;
+pub mod response;
 mod rule;
 mod target;
 #[cfg(test)]

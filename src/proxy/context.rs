@@ -29,6 +29,8 @@ pub struct RequestCtx {
     pub(super) refusal: Option<Refusal>,
     /// Bytes of the body, where its length has a limit that is kept here.
     pub(super) received: u64,
+    /// Interim responses of the attempt under way.
+    pub(super) interim: u8,
     pub(super) attempts: Vec<Attempt>,
     /// Retries because a kept connection turned out to be closed; these are no attempts at a server.
     pub(super) stale: u8,
@@ -66,6 +68,7 @@ impl RequestCtx {
             reason: None,
             refusal: None,
             received: 0,
+            interim: 0,
             attempts: Vec::with_capacity(1),
             stale: 0,
             tried: Vec::new(),
@@ -143,6 +146,7 @@ impl RequestCtx {
         let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connection());
         self.connection = Some(of_tunnel.unwrap_or(connection));
         self.received = 0;
+        self.interim = 0;
         self.silence = None;
     }
 

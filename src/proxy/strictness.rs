@@ -3,13 +3,14 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use pingora_core::{Error, ErrorType, Result};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::{ClientLimits, RequestCtx};
 use crate::ports::client_connection::{ClientConnection, Refusal};
+use crate::strict::response::{MOST_INTERIM, ResponseRule, check_codings, one_length};
 use crate::strict::{Rule, is_host, is_shadow, is_target, normal_target};
 
 use crate::ports::telemetry::Reason;
@@ -73,6 +74,36 @@ pub(super) fn body_fits(
     });
     let error = Error::explain(ErrorType::InvalidHTTPHeader, Rule::BodySize.code());
     Err(error.into_down())
+}
+
+/// Checks what a server says of a response, and leaves it one length.
+///
+/// # Errors
+/// When it breaks a rule: then its connection is over.
+pub(super) fn check_response(response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+    if response.status.is_informational() {
+        ctx.interim = ctx.interim.saturating_add(1);
+        if ctx.interim > MOST_INTERIM {
+            return Err(invalid(ResponseRule::InterimMany));
+        }
+    }
+    let lines = |name| {
+        response
+            .headers
+            .get_all(name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+    };
+    let is_current = response.version != Version::HTTP_10;
+    check_codings(lines(TRANSFER_ENCODING), is_current).map_err(invalid)?;
+    if let Some(length) = one_length(lines(CONTENT_LENGTH)).map(<[u8]>::to_vec) {
+        response.insert_header(CONTENT_LENGTH, length)?;
+    }
+    Ok(())
+}
+
+fn invalid(rule: ResponseRule) -> Box<Error> {
+    Error::explain(ErrorType::InvalidHTTPHeader, rule.text()).into_up()
 }
 
 /// The rule that the request broke, if it is one.

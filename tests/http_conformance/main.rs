@@ -15,6 +15,7 @@ mod conversation;
 mod frames;
 mod message;
 mod recorder;
+mod responses;
 mod table;
 
 use std::collections::HashSet;
