@@ -137,8 +137,8 @@ impl ProxyHttp for Proxy {
         self.settings.limits.apply(session);
         if let Some(connection) = strictness::connection(session) {
             connection.begin();
-            ctx.refusal = connection.refusal().cloned();
         }
+        ctx.refusal = strictness::refusal(session);
         ctx.client = forward::client(session, &self.settings.trusted_proxies);
         ctx.request_id = request_id::of(session.req_header(), ctx.client.is_trusted);
         ctx.asks_for_tunnel = forward::asks_for_websocket(session);
@@ -236,6 +236,7 @@ impl ProxyHttp for Proxy {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             return tunnel(session, ctx, self.settings.limits.websocket_idle);
         }
+        strictness::check_response(response, ctx)?;
         if response.status.is_informational() {
             return Ok(());
         }
@@ -308,7 +309,11 @@ impl ProxyHttp for Proxy {
         ctx.reason = Some(reason);
         self.metrics.generated(reason);
         let is_gone = rule.is_none() && failure::is_client_gone(error);
-        let reached = session.response_written().is_none() && !is_gone;
+        // Behind interim responses there is room for a final one.
+        let is_open = session.response_written().is_none_or(|head| {
+            head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
+        });
+        let reached = is_open && !is_gone;
         // Pingora closes the connection after a failed attempt, so the response says so.
         session.set_keepalive(None);
         if reached && let Err(error) = failure::respond(session, reason, rule).await {

@@ -32,6 +32,8 @@ pub struct RequestCtx {
     pub(super) received: u64,
     /// The hash of what decides where the request goes, if something of it does.
     pub(super) key: Option<u64>,
+    /// Interim responses of the attempt under way.
+    pub(super) interim: u8,
     pub(super) attempts: Vec<Attempt>,
     /// Retries because a kept connection turned out to be closed; these are no attempts at a server.
     pub(super) stale: u8,
@@ -74,6 +76,7 @@ impl RequestCtx {
             refusal: None,
             received: 0,
             key: None,
+            interim: 0,
             attempts: Vec::with_capacity(1),
             stale: 0,
             tried: Vec::new(),
@@ -154,6 +157,7 @@ impl RequestCtx {
         let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connected());
         self.connection = Some(of_tunnel.unwrap_or(connection));
         self.received = 0;
+        self.interim = 0;
         self.watch(|_| None);
     }
 

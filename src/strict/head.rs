@@ -39,7 +39,7 @@ pub struct HeadReader {
 #[derive(Debug, Default)]
 struct Seen {
     is_current: bool,
-    /// In lower case: the authority of the target.
+    /// Of the target.
     authority: Option<Vec<u8>>,
     host: Option<()>,
     length: Option<u64>,
@@ -105,7 +105,7 @@ impl Seen {
         let line = RequestLine::parse(line)?;
         Ok(Self {
             is_current: line.is_current,
-            authority: line.authority.map(<[u8]>::to_ascii_lowercase),
+            authority: line.authority.map(<[u8]>::to_vec),
             ..Self::default()
         })
     }
@@ -143,7 +143,8 @@ impl Seen {
             return Err(Rule::HostForm);
         }
         match &self.authority {
-            Some(authority) if !authority.eq_ignore_ascii_case(value) => Err(Rule::TargetHost),
+            // To the letter, as clients must send it (RFC 9112 section 3.2) and Pingora demands it.
+            Some(authority) if authority != value => Err(Rule::TargetHost),
             _ => Ok(()),
         }
     }
@@ -194,7 +195,7 @@ fn plain_number(value: &[u8]) -> Option<u64> {
 }
 
 /// A host (RFC 3986 section 3.2.2) and a port: nothing that could be taken for a path, a list or a user.
-fn is_host(value: &[u8]) -> bool {
+pub fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value.iter().rposition(|&byte| byte == b':') {
         Some(colon) if !value.ends_with(b"]") => {
             let (host, port) = value.split_at(colon);

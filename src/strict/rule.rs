@@ -43,7 +43,7 @@ rules! {
     MethodToken => "bad_request_line", 400, "RFC 9110 section 9.1", "A method that is no token.";
     MethodRefused => "method_not_allowed", 405, "RFC 9110 sections 9.3.6 and 9.3.8", "CONNECT and TRACE: not for an edge proxy.";
     TargetForm => "bad_request_uri", 400, "RFC 9112 section 3.2", "A target that is neither a path, nor an http or https URI, nor `*` with OPTIONS.";
-    TargetByte => "bad_request_uri", 400, "RFC 3986 section 2", "A target with a control, a space, a byte above 126, `#` or `\\`.";
+    TargetByte => "bad_request_uri", 400, "RFC 3986 section 2", "A target with a control, a space, a byte above 126, `#`, `\\`, `<`, `>` or a backtick.";
     TargetEscape => "bad_request_uri", 400, "RFC 3986 section 2.1", "A path with a `%` that two hexadecimal digits do not follow, or an escaped NUL.";
     TargetOverlong => "bad_request_uri", 400, "RFC 3629 section 3", "A path with an overlong form of a character.";
     TargetAboveRoot => "bad_request_uri", 400, "RFC 3986 section 5.2.4", "A path that climbs above its root.";

@@ -40,9 +40,11 @@ fn absolute(target: &[u8]) -> Result<&[u8], Rule> {
     Ok(authority)
 }
 
-/// Visible ASCII but `#` (a fragment is never sent, RFC 9112 section 3.2) and `\` (some servers read it as `/`).
+/// Visible ASCII but `#` (a fragment is never sent, RFC 9112 section 3.2), `\` (some servers read it as `/`), and what
+/// Pingora would refuse without a word in the log.
 fn is_target_byte(byte: u8) -> bool {
-    (byte > b' ') & (byte < 0x7f) & (byte != b'#') & (byte != b'\\')
+    let is_refused = matches!(byte, b'#' | b'\\' | b'<' | b'>' | b'`');
+    (byte > b' ') & (byte < 0x7f) & !is_refused
 }
 
 /// The one form of a path and its query by which a request is routed and forwarded: dot segments are resolved

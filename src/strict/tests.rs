@@ -206,7 +206,7 @@ fn each_rule_of_hosts_is_enforced() {
     ] {
         assert!(with("1.1", &format!("Host: {host}\r\n")).is_ok(), "{host}");
     }
-    let absolute = "GET http://A:80/x HTTP/1.1\r\nHost: a:80\r\n\r\n";
+    let absolute = "GET http://a:80/x HTTP/1.1\r\nHost: a:80\r\n\r\n";
     assert!(head(absolute).is_ok());
 }
 
