@@ -164,6 +164,12 @@ impl<A> Entrance<A> {
     }
 }
 
+/// What a connection with HTTP/1 goes through, for the fuzzer.
+#[cfg(fuzzing)]
+pub fn guarded(stream: Stream, limits: Arc<GuardLimits>) -> Stream {
+    Box::new(Guard::new(stream, limits))
+}
+
 /// Where a connection comes from; with a PROXY header, what that says.
 fn remote(stream: &Stream) -> Option<IpAddr> {
     let digest = stream.get_socket_digest()?;

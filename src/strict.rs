@@ -7,6 +7,7 @@
 mod body;
 mod field;
 mod head;
+mod host;
 pub mod proxy_header;
 mod request_line;
 mod rule;

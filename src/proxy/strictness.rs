@@ -75,7 +75,7 @@ pub(super) fn rule(session: &Session, ctx: &RequestCtx) -> Option<Rule> {
 }
 
 /// Gives the target its one normal form, for routing and for the server alike.
-fn normalise(head: &mut RequestHeader) -> std::result::Result<(), Rule> {
+pub(super) fn normalise(head: &mut RequestHeader) -> std::result::Result<(), Rule> {
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| Rule::TargetByte)?;
     if raw.starts_with('/') {
         if let Cow::Owned(normal) = normal_target(raw)? {

@@ -243,3 +243,26 @@ fn a_large_body_passes_whole_in_either_framing() {
         assert_eq!(origin.requests().pop().unwrap().body, body);
     }
 }
+
+#[test]
+fn every_character_of_a_target_arrives_as_it_was_sent_or_is_refused_with_a_reason() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    let mut refused = String::new();
+    for sign in ' '..='~' {
+        for target in [format!("/a{sign}b"), format!("/a?{sign}b")] {
+            let mut client = edge.client();
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            let answer = client.response();
+            if answer.status == 200 {
+                assert_eq!(origin.requests().pop().unwrap().path, target);
+                continue;
+            }
+            assert_eq!(answer.status, 400, "{target}");
+            assert!(answer.text().starts_with("400 bad_request_"), "{target}");
+            refused.push(sign);
+        }
+    }
+    // In paths, in queries: an escape is looked at in paths only.
+    assert_eq!(refused, "  \"\"##%<<>>\\\\``");
+}
