@@ -133,6 +133,23 @@ fn a_head_has_one_deadline_however_often_a_byte_comes() {
 }
 
 #[test]
+fn the_beginning_of_http_2_has_the_same_deadline() {
+    let origin = Origin::start();
+    let edge = edge_with(&origin, "header_timeout: 500ms");
+    for beginning in ["PRI * HTTP/2.0\r\n", "PRIVATE / HTTP/1.1\r\nHost: a\r\nX: "] {
+        let mut client = edge.client();
+        let bytes = beginning.bytes().chain(std::iter::repeat(b'x'));
+        let drip = bytes.take(100).take_while(|byte| {
+            client.try_send(&[*byte]).is_ok() && !client.has_answer(Duration::from_millis(150))
+        });
+        assert!(drip.count() < 20);
+        assert_eq!(client.response().status, 408, "{beginning:?}");
+        assert!(client.is_closed(SOON));
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+#[test]
 fn a_connection_without_a_request_is_closed_in_silence_and_a_slow_answer_is_waited_for() {
     let origin = Origin::start();
     let edge = edge_with(
