@@ -370,6 +370,19 @@ fn pick(tried: &[ServerId], key: Option<u64>, now: u64) -> Pick<'_> {
     pick
 }
 
+/// The path by which a request with this target is routed, and the target that its server gets, for the fuzzer. None: it
+/// is refused. An error: Pingora cannot even hold it.
+#[cfg(fuzzing)]
+pub fn routed_and_forwarded(target: &[u8]) -> Result<Option<(String, Vec<u8>)>> {
+    let mut head = RequestHeader::build("GET", target, None)?;
+    if strictness::normalise(&mut head).is_err() {
+        return Ok(None);
+    }
+    let routed = head.uri.path().to_owned();
+    forward::to_origin_form(&mut head);
+    Ok(Some((routed, head.raw_path().to_vec())))
+}
+
 /// The server switches protocols: that is for a WebSocket that was asked for, and nothing else.
 fn tunnel(session: &mut Session, ctx: &mut RequestCtx, idle: Option<Duration>) -> Result<()> {
     if !ctx.asks_for_tunnel {

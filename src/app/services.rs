@@ -14,6 +14,7 @@ use pingora::services::listening::Service;
 use tokio::sync::{Notify, watch};
 
 use super::certificates::{self, Certificates};
+use super::descriptors;
 use super::hand_over::Keeper;
 use super::shutdown::Event;
 use super::{Parts, listen};
@@ -135,7 +136,7 @@ fn edge(
     let edge = Edge::new(
         entrances,
         parts.connections.clone(),
-        parts.config.server.connections,
+        descriptors::within(parts.config.server.connections, descriptors::raise()),
         parts.metrics.clone(),
     );
     let mut service = Service::new("edge".into(), edge);

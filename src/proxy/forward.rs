@@ -155,7 +155,7 @@ pub(super) fn request(
 
 /// A target in absolute-form is for proxies: servers get the path alone (RFC 9112 section 3.2.1), as
 /// from nginx. Pingora has checked that its authority is the Host.
-fn to_origin_form(request: &mut RequestHeader) {
+pub(super) fn to_origin_form(request: &mut RequestHeader) {
     let is_absolute = !matches!(request.raw_path().first(), Some(b'/' | b'*'));
     if is_absolute && request.raw_path_is_utf8() {
         request.set_uri(request.uri.clone());

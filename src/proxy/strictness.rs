@@ -115,7 +115,7 @@ pub(super) fn rule(session: &Session, ctx: &RequestCtx) -> Option<Rule> {
 }
 
 /// Gives the target its one normal form, for routing and for the server alike.
-fn normalise(head: &mut RequestHeader) -> std::result::Result<(), Rule> {
+pub(super) fn normalise(head: &mut RequestHeader) -> std::result::Result<(), Rule> {
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| Rule::TargetByte)?;
     // The path of HTTP/2 stands beside an authority, which must stay.
     if raw.starts_with('/') && head.uri.authority().is_none() {

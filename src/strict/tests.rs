@@ -332,3 +332,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_line_over_the_size_is_that_first_of_all_however_it_comes() {
+    for end in ["\n", "\r\n", "\0\r\n"] {
+        let long = "x".repeat(LIMITS.size);
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}{end}\r\n");
+        for piece in [1, LIMITS.size, text.len()] {
+            let found = head_in_pieces(text.as_bytes(), &[piece]);
+            assert_eq!(found, Err(Rule::HeaderSize), "{end:?} in pieces of {piece}");
+        }
+    }
+}
