@@ -3,6 +3,7 @@
 mod context;
 mod failure;
 mod forward;
+mod introduced_connection;
 mod legacy;
 mod log;
 mod request_id;
@@ -174,8 +175,7 @@ impl ProxyHttp for Proxy {
             // Every retry picks its server when it is decided: an attempt without one does not come here.
             return Error::e_explain(ErrorType::InternalError, "an attempt without a server");
         };
-        let host = || forward::host_sent_on(session.req_header(), upstream, server);
-        let found = upstream_connection::to(server, upstream, host, tunnel);
+        let found = upstream_connection::to(server, upstream, session, tunnel);
         found.inspect_err(|error| ctx.failed(failure::reason(error).as_str()))
     }
 

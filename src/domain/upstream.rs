@@ -9,7 +9,7 @@ use super::server::{Server, ServerState};
 use super::tls::Tls;
 use crate::spec::{
     Address, BalanceSpec, CheckType, HealthSpec, HostHeader, Name, RetryCause, RetrySpec,
-    ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec,
+    SendProxyProtocol, ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec,
 };
 
 /// A group in one snapshot. Never edited: a change makes a new one around the same states.
@@ -26,6 +26,7 @@ pub struct Upstream {
     retry: Arc<Retry>,
     keepalive: bool,
     tls: Option<Tls>,
+    send_proxy_protocol: SendProxyProtocol,
     min_healthy: u32,
     health: Option<Arc<HealthSpec>>,
     /// The target of the routes that imply it; none for a group that has a name of its own.
@@ -89,6 +90,7 @@ impl Upstream {
             timeouts: Timeouts::new(full.timeouts.unwrap_or_default()),
             retry: Arc::new(Retry::new(full.retry.unwrap_or_default())),
             tls: Tls::carried_over(full.tls, before.and_then(|before| before.tls.as_ref())),
+            send_proxy_protocol: full.send_proxy_protocol.unwrap_or_default(),
             keepalive: full.keepalive != Some(0),
             min_healthy: full.min_healthy.unwrap_or(1),
             health,
@@ -188,6 +190,11 @@ impl Upstream {
     /// How connections to its servers are secured, if they are.
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
+    }
+
+    /// The PROXY header that begins each connection to a server.
+    pub fn send_proxy_protocol(&self) -> SendProxyProtocol {
+        self.send_proxy_protocol
     }
 
     /// A change that leaves fewer usable servers is refused.

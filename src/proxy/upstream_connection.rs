@@ -3,23 +3,25 @@ use std::time::Duration;
 
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 use pingora_core::{BError, Error, ErrorType, Result};
+use pingora_proxy::Session;
 
+use super::forward;
+use super::introduced_connection::{IntroducingConnector, group_key, introduction};
 use super::tunnel_connection::TunnelConnector;
 use crate::domain::server::Server;
 use crate::domain::tls::Tls;
 use crate::domain::upstream::Upstream;
 use crate::ports::server_tls::ServerTls;
-use crate::spec::{Address, ServerName};
+use crate::spec::{Address, SendProxyProtocol, ServerName};
 
 /// How to connect to a server. Pingora's own defaults have no time limits at all.
-///
-/// `host`: the Host header that the server will see, asked for where TLS needs it.
 pub(super) fn to(
     server: &Server,
     upstream: &Upstream,
-    host: impl FnOnce() -> String,
+    session: &Session,
     tunnel: Option<(Arc<TunnelConnector>, Option<Duration>)>,
 ) -> Result<Box<HttpPeer>> {
+    let host = || forward::host_sent_on(session.req_header(), upstream, server);
     let name = upstream.tls().map(|tls| server_name(tls, host));
     let (is_tls, name) = (name.is_some(), name.unwrap_or_default());
     let mut peer = match server.address() {
@@ -28,6 +30,15 @@ pub(super) fn to(
     };
     if let Some(tls) = upstream.tls() {
         secure(&mut peer, tls, server)?;
+    }
+    let version = upstream.send_proxy_protocol();
+    if version != SendProxyProtocol::Off {
+        let introduction = introduction(version, session);
+        peer.group_key = group_key(peer.group_key, &introduction);
+        match &tunnel {
+            Some((connector, _)) => connector.begin_with(introduction),
+            None => peer.options.custom_l4 = Some(Arc::new(IntroducingConnector(introduction))),
+        }
     }
     let timeouts = upstream.timeouts();
     let options = &mut peer.options;

@@ -15,7 +15,6 @@ const KEYS: &[(&str, &[&str])] = &[
             "hash",
             "sticky",
             "source",
-            "send_proxy_protocol",
             "outlier",
             "max_ejected",
             "queue",

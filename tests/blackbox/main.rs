@@ -22,6 +22,7 @@ mod hostile;
 mod http2;
 mod http2_bodies;
 mod http2_limits;
+mod introductions;
 mod keepalive;
 mod ledger;
 mod proxying;
