@@ -221,7 +221,7 @@ control: {legacy: [plus], tls: {cert: a, key: b, client_ca: c}}
 state: {store: 'redis://h:1/0', local_copy: x}
 defaults: {sticky: {cookie: c}}
 upstreams:
-  web: {balance: ip_hash, protocol: h2, when_all_down: try_any, health: {type: grpc, body: x}, timeouts: {total: 1s}, retry: {budget: 10%}}
+  web: {balance: ip_hash, host: received, when_all_down: try_any, health: {type: grpc, body: x}, timeouts: {total: 1s}, retry: {budget: 10%}}
   web2: {servers: [{address: 10.0.0.1, labels: {}}, app.internal:80]}
 routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, paths: [~x]}]
 ";
@@ -233,12 +233,11 @@ f:6:16: `redis://` is not supported yet
 f:6:33: `local_copy` is not supported yet
 f:7:12: `sticky` is not supported yet
 f:9:18: `ip_hash` is not supported yet
-f:9:37: `h2` is not supported yet
-f:9:56: `try_any` is not supported yet
-f:9:80: `grpc` is not supported yet
-f:9:86: `body` is not supported yet
-f:9:107: `total` is not supported yet
-f:9:127: `budget` is not supported yet
+f:9:58: `try_any` is not supported yet
+f:9:82: `grpc` is not supported yet
+f:9:88: `body` is not supported yet
+f:9:109: `total` is not supported yet
+f:9:129: `budget` is not supported yet
 f:10:40: `labels` is not supported yet
 f:10:53: `app.internal:80`: host names are not supported yet, give an IP address
 f:11:11: `redirect` is not supported yet

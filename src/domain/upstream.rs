@@ -8,7 +8,7 @@ use super::balancer::{self, Pick, Tier};
 use super::server::{Server, ServerState};
 use super::tls::Tls;
 use crate::spec::{
-    Address, BalanceSpec, CheckType, HealthSpec, HostHeader, Name, RetryCause, RetrySpec,
+    Address, BalanceSpec, CheckType, HealthSpec, HostHeader, Name, Protocol, RetryCause, RetrySpec,
     SendProxyProtocol, ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec,
 };
 
@@ -26,6 +26,7 @@ pub struct Upstream {
     retry: Arc<Retry>,
     keepalive: bool,
     tls: Option<Tls>,
+    protocol: Protocol,
     send_proxy_protocol: SendProxyProtocol,
     min_healthy: u32,
     health: Option<Arc<HealthSpec>>,
@@ -90,6 +91,7 @@ impl Upstream {
             timeouts: Timeouts::new(full.timeouts.unwrap_or_default()),
             retry: Arc::new(Retry::new(full.retry.unwrap_or_default())),
             tls: Tls::carried_over(full.tls, before.and_then(|before| before.tls.as_ref())),
+            protocol: full.protocol.unwrap_or_default(),
             send_proxy_protocol: full.send_proxy_protocol.unwrap_or_default(),
             keepalive: full.keepalive != Some(0),
             min_healthy: full.min_healthy.unwrap_or(1),
@@ -190,6 +192,11 @@ impl Upstream {
     /// How connections to its servers are secured, if they are.
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
+    }
+
+    /// The protocol spoken to its servers.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// The PROXY header that begins each connection to a server.

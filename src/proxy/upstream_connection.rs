@@ -12,7 +12,7 @@ use crate::domain::server::Server;
 use crate::domain::tls::Tls;
 use crate::domain::upstream::Upstream;
 use crate::ports::server_tls::ServerTls;
-use crate::spec::{Address, SendProxyProtocol, ServerName};
+use crate::spec::{Address, Protocol, SendProxyProtocol, ServerName};
 
 /// How to connect to a server. Pingora's own defaults have no time limits at all.
 pub(super) fn to(
@@ -50,6 +50,9 @@ pub(super) fn to(
             options.read_timeout = timeouts.any_read();
             options.write_timeout = timeouts.write;
             options.idle_timeout = timeouts.idle;
+            if upstream.protocol() == Protocol::Http2 {
+                multiplex(&mut peer, upstream);
+            }
         }
         Some((connector, idle)) => {
             options.read_timeout = idle;
@@ -63,6 +66,31 @@ pub(super) fn to(
     }
     Ok(Box::new(peer))
 }
+
+/// HTTP/2 and nothing else: what needs it, such as gRPC, would fail in odd ways over another.
+fn multiplex(peer: &mut HttpPeer, upstream: &Upstream) {
+    let options = &mut peer.options;
+    options.set_http_version(2, 2);
+    options.max_h2_streams = STREAMS;
+    options.h2_ping_interval = Some(PING);
+    // A slow client keeps its stream's window, and not the others' share of the connection's.
+    options.h2_stream_window_size = Some(WINDOW);
+    options.h2_connection_window_size = u32::try_from(STREAMS)
+        .ok()
+        .and_then(|n| WINDOW.checked_mul(n));
+    if !upstream.keeps_connections() {
+        // HTTP/2 has no header that asks for the end of a connection: it is left to itself.
+        options.idle_timeout = Some(Duration::ZERO);
+        peer.group_key = fastrand::u64(1..);
+    }
+}
+
+/// Requests at a time over one connection, if the server allows as many.
+const STREAMS: usize = 100;
+/// At 10 ms of round trip 50 MB/s for each stream.
+const WINDOW: u32 = 512 * 1024;
+/// A connection that does not answer pings within 5 s is given up.
+const PING: Duration = Duration::from_secs(30);
 
 /// The name that is asked for and verified: without a port, and an address without brackets.
 fn server_name(tls: &Tls, host: impl FnOnce() -> String) -> String {

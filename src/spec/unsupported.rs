@@ -49,7 +49,6 @@ const VALUES: &[(&str, &[&str])] = &[
         "upstreams/*/balance",
         &["random_two", "least_time", "ip_hash", "hash"],
     ),
-    ("upstreams/*/protocol", &["h2"]),
     ("upstreams/*/when_all_down", &["try_any"]),
     ("upstreams/*/health/type", &["https", "grpc"]),
 ];

@@ -147,6 +147,9 @@ pub enum Protocol {
     #[default]
     #[serde(rename = "http/1.1")]
     Http1,
+    /// HTTP/2: with TLS agreed on by ALPN, without it by prior knowledge.
+    #[serde(rename = "h2")]
+    Http2,
 }
 
 /// The PROXY header that begins each connection to a server.

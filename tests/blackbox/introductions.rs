@@ -189,6 +189,9 @@ fn a_probe_introduces_nobody() {
                 let answer = edge.control().get("/v1/upstreams/web/servers");
                 answer.text.contains("\"health\":\"up\"").then_some(())
             });
+            until("two probes were introduced", || {
+                (site.introduced().len() >= 2).then_some(())
+            });
             assert_eq!(site.introduced()[..2], [Sender::Itself; 2]);
         }
     }
