@@ -3,6 +3,7 @@
 mod context;
 mod failure;
 mod forward;
+mod introduced_connection;
 mod key;
 mod legacy;
 mod log;
@@ -20,7 +21,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::{Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -172,14 +174,14 @@ impl ProxyHttp for Proxy {
         let idle = self.settings.limits.websocket_idle;
         let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
         let deadline = ctx.deadline();
+        let is_stale = ctx.stale > 0;
         let Some((upstream, server)) = ctx.next_attempt() else {
             // Every retry picks its server when it is decided: an attempt without one does not come here.
             return Error::e_explain(ErrorType::InternalError, "an attempt without a server");
         };
-        let head = session.req_header();
-        let host = || forward::host_sent_on(head, upstream, server);
-        let found = upstream_connection::to(server, upstream, host, tunnel).map(|mut peer| {
-            upstream_connection::keep_apart(&mut peer, upstream, &head.method);
+        let found = upstream_connection::to(server, upstream, session, is_stale, tunnel);
+        let found = found.map(|mut peer| {
+            upstream_connection::keep_apart(&mut peer, upstream, &session.req_header().method);
             upstream_connection::end_by(&mut peer, deadline);
             peer
         });
@@ -224,7 +226,12 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::request(session, request, ctx, self.settings.scheme)
+        forward::request(session, request, ctx, self.settings.scheme)?;
+        if !ctx.asks_for_tunnel && ctx.speaks_http2() {
+            // Boxed: every request would carry what only these need.
+            Box::pin(to_http2(session, request)).await?;
+        }
+        Ok(())
     }
 
     async fn upstream_response_filter(
@@ -266,9 +273,12 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        _ctx: &mut RequestCtx,
+        ctx: &mut RequestCtx,
     ) -> Result<()> {
         forward::response(session, response);
+        if ctx.speaks_http2() {
+            from_http2(session, response)?;
+        }
         self.close_if_stopping(session);
         Ok(())
     }
@@ -309,11 +319,7 @@ impl ProxyHttp for Proxy {
         ctx.reason = Some(reason);
         self.metrics.generated(reason);
         let is_gone = rule.is_none() && failure::is_client_gone(error);
-        // Behind interim responses there is room for a final one.
-        let is_open = session.response_written().is_none_or(|head| {
-            head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
-        });
-        let reached = is_open && !is_gone;
+        let reached = retry::is_unanswered(session) && !is_gone;
         // Pingora closes the connection after a failed attempt, so the response says so.
         session.set_keepalive(None);
         if reached && let Err(error) = failure::respond(session, reason, rule).await {
@@ -397,3 +403,33 @@ fn tunnel(session: &mut Session, ctx: &mut RequestCtx, idle: Option<Duration>) -
     session.set_write_timeout(idle);
     Ok(())
 }
+
+/// The last of a request to a server of HTTP/2.
+async fn to_http2(session: &mut Session, request: &mut RequestHeader) -> Result<()> {
+    if request.version != Version::HTTP_2 {
+        let why = "the server does not agree to HTTP/2 by ALPN";
+        return Err(Error::explain(ErrorType::TLSHandshakeFailure, why).into_up());
+    }
+    // Pingora passes no interim response on from HTTP/2, so that the client is told here to go on.
+    if request.remove_header(&EXPECT).is_some() {
+        session.as_mut().write_continue_response().await?;
+    }
+    Ok(())
+}
+
+/// Pingora frames what has no length as chunks, which HTTP/1.0 does not know.
+fn from_http2(session: &Session, response: &ResponseHeader) -> Result<()> {
+    let has_length = response.headers.contains_key(CONTENT_LENGTH)
+        || session.req_header().method == Method::HEAD
+        || matches!(
+            response.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+    if session.req_header().version == Version::HTTP_10 && !has_length {
+        return Error::e_explain(UNFRAMED, "a body without a length for HTTP/1.0");
+    }
+    Ok(())
+}
+
+/// A body that the client's version of HTTP cannot frame.
+const UNFRAMED: ErrorType = ErrorType::Custom("Unframed");

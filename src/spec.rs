@@ -58,8 +58,8 @@ pub use tls::{ServerName, TlsSpec};
 pub use units::Span;
 pub use unsupported::is_planned;
 pub use upstream::{
-    BalanceSpec, HostHeader, Protocol, RetryCause, RetrySpec, TimeoutsSpec, UpstreamSpec,
-    WhenAllDown,
+    BalanceSpec, HostHeader, Protocol, RetryCause, RetrySpec, SendProxyProtocol, TimeoutsSpec,
+    UpstreamSpec, WhenAllDown,
 };
 pub use without_effect::{newly_without_effect, without_effect};
 

@@ -221,7 +221,7 @@ control: {legacy: [plus], tls: {cert: a, key: b, client_ca: c}}
 state: {store: 'redis://h:1/0', local_copy: x}
 defaults: {sticky: {cookie: c}}
 upstreams:
-  web: {send_proxy_protocol: v1, protocol: h2, when_all_down: try_any, health: {type: grpc, body: x}, timeouts: {total: 1s}, retry: {budget: 10%}}
+  web: {when_all_down: try_any, health: {type: grpc, body: x}, timeouts: {total: 1s}, retry: {budget: 10%}}
   web2: {servers: [{address: 10.0.0.1, weight: 9}, app.internal:80]}
 routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, paths: [~x]}]
 ";
@@ -232,10 +232,8 @@ f:5:50: `client_ca` is not supported yet
 f:6:16: `redis://` is not supported yet
 f:6:33: `local_copy` is not supported yet
 f:7:12: `sticky` is not supported yet
-f:9:9: `send_proxy_protocol` is not supported yet
-f:9:44: `h2` is not supported yet
-f:9:87: `grpc` is not supported yet
-f:9:93: `body` is not supported yet
+f:9:47: `grpc` is not supported yet
+f:9:53: `body` is not supported yet
 f:10:52: `app.internal:80`: host names are not supported yet, give an IP address
 f:11:11: `redirect` is not supported yet
 f:11:42: a weighted list is not supported yet

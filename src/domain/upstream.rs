@@ -13,7 +13,8 @@ use super::server::{Server, ServerState};
 use super::tls::Tls;
 use crate::spec::{
     Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Labels, Name, Percent,
-    RetryCause, RetrySpec, ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec, WhenAllDown,
+    Protocol, RetryCause, RetrySpec, SendProxyProtocol, ServerSpec, Span, Target, TimeoutsSpec,
+    UpstreamSpec, WhenAllDown,
 };
 
 /// A group in one snapshot. Never edited: a change makes a new one around the same states.
@@ -39,6 +40,8 @@ pub struct Upstream {
     ejecting: Arc<Mutex<()>>,
     budget: Arc<Budget>,
     when_all_down: WhenAllDown,
+    protocol: Protocol,
+    send_proxy_protocol: SendProxyProtocol,
     min_healthy: u32,
     health: Option<Arc<HealthSpec>>,
     /// The target of the routes that imply it; none for a group that has a name of its own.
@@ -115,6 +118,8 @@ impl Upstream {
             timeouts: Timeouts::new(full.timeouts.unwrap_or_default()),
             retry: Arc::new(Retry::new(full.retry.unwrap_or_default())),
             tls: Tls::carried_over(full.tls, before.and_then(|before| before.tls.as_ref())),
+            protocol: full.protocol.unwrap_or_default(),
+            send_proxy_protocol: full.send_proxy_protocol.unwrap_or_default(),
             keepalive: full.keepalive != Some(0),
             rate: full.outlier.as_ref().map(RateRule::new),
             max_ejected: full.max_ejected.unwrap_or(outcome::MAX_EJECTED),
@@ -304,6 +309,16 @@ impl Upstream {
     /// How connections to its servers are secured, if they are.
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
+    }
+
+    /// The protocol spoken to its servers.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The PROXY header that begins each connection to a server.
+    pub fn send_proxy_protocol(&self) -> SendProxyProtocol {
+        self.send_proxy_protocol
     }
 
     /// A change that leaves fewer usable servers is refused.

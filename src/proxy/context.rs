@@ -12,6 +12,7 @@ use crate::domain::server::{InFlight, Server, ServerId};
 use crate::domain::upstream::{Timeouts, Upstream};
 use crate::ports::client_connection::Refusal;
 use crate::ports::telemetry::Reason;
+use crate::spec::Protocol;
 
 /// What one request carries from phase to phase. It keeps no snapshot: a retry looks its group up again.
 pub struct RequestCtx {
@@ -155,7 +156,9 @@ impl RequestCtx {
     /// ones are ours to watch.
     pub(super) fn connected(&mut self, connection: RawFd) {
         let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connected());
-        self.connection = Some(of_tunnel.unwrap_or(connection));
+        // A connection of HTTP/2 is not one request's to end.
+        let is_shared = !self.asks_for_tunnel && self.speaks_http2();
+        self.connection = (!is_shared).then_some(of_tunnel.unwrap_or(connection));
         self.received = 0;
         self.interim = 0;
         self.watch(|_| None);
@@ -165,6 +168,12 @@ impl RequestCtx {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let upstream = self.upstream.as_ref().filter(|_| !self.asks_for_tunnel)?;
         self.started.checked_add(upstream.timeouts().total?)
+    }
+
+    /// Whether the server is to be spoken to in HTTP/2.
+    pub(super) fn speaks_http2(&self) -> bool {
+        let upstream = self.upstream.as_ref();
+        upstream.is_some_and(|upstream| upstream.protocol() == Protocol::Http2)
     }
 
     /// The whole request was sent: the first byte of the response is waited for from now on.

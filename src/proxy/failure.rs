@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -25,6 +26,9 @@ pub(super) fn reason(error: &Error) -> Reason {
         }
         (ErrorSource::Downstream, InvalidHTTPHeader) => Reason::BadRequestFraming,
         (ErrorSource::Downstream, _) => Reason::ClientAborted,
+        (_, Custom("Unframed")) => Reason::HttpVersion,
+        (ErrorSource::Upstream, Custom("PingTimedout")) => Reason::UpstreamTimeout,
+        (ErrorSource::Upstream, H2Error) => Reason::UpstreamReset,
         (ErrorSource::Upstream, ReadTimedout | WriteTimedout) => Reason::UpstreamTimeout,
         (ErrorSource::Upstream, ReadError | WriteError | ConnectionClosed) => Reason::UpstreamReset,
         (ErrorSource::Upstream, _) => Reason::UpstreamInvalidResponse,
@@ -44,6 +48,9 @@ pub(super) async fn respond(
     reason: Reason,
     rule: Option<Rule>,
 ) -> Result<()> {
+    if is_grpc(session) {
+        return respond_grpc(session, reason);
+    }
     let status = reason.status();
     let text = match rule {
         Some(rule) => format!(
@@ -77,4 +84,39 @@ pub(super) async fn respond(
         session.write_response_body(Some(body), true).await?;
     }
     Ok(())
+}
+
+/// A client of gRPC looks for the status of its call, and takes everything else for a broken server.
+fn is_grpc(session: &Session) -> bool {
+    let head = session.req_header();
+    let kind = head.headers.get(http::header::CONTENT_TYPE);
+    let rest = kind.and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
+    session.is_http2() && matches!(rest, Some([] | [b'+' | b';', ..]))
+}
+
+/// A response that is nothing but trailers, in the terms of gRPC's "HTTP2 protocol mapping".
+fn respond_grpc(session: &mut Session, reason: Reason) -> Result<()> {
+    let status = reason.status();
+    let mut head = ResponseHeader::build(200, Some(3))?;
+    head.insert_header(http::header::CONTENT_TYPE, "application/grpc")?;
+    head.insert_header("grpc-status", grpc_status(status))?;
+    let message = format!("{status} {}", reason.as_str());
+    head.insert_header("grpc-message", message)?;
+    match session.as_mut() {
+        // The end of the stream is in the head itself, as it must be where that stands for trailers.
+        ServerSession::H2(stream) => stream.write_response_header(Box::new(head), true),
+        _ => Ok(()),
+    }
+}
+
+/// The status of a call that failed with this HTTP status: gRPC's own table.
+fn grpc_status(status: u16) -> &'static str {
+    match status {
+        400 => "13",                   // INTERNAL
+        401 => "16",                   // UNAUTHENTICATED
+        403 => "7",                    // PERMISSION_DENIED
+        404 => "12",                   // UNIMPLEMENTED
+        429 | 502 | 503 | 504 => "14", // UNAVAILABLE
+        _ => "2",                      // UNKNOWN
+    }
 }

@@ -147,7 +147,7 @@ pub(super) fn request(
         set(request, "X-Forwarded-Host", received)?;
     }
     request.insert_header("X-Request-ID", ctx.request_id.value())?;
-    if !upstream.keeps_connections() {
+    if !upstream.keeps_connections() && request.version != Version::HTTP_2 {
         request.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
     }
     Ok(())

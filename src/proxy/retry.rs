@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_core::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
 
 use super::{Proxy, RequestCtx, failure};
@@ -24,12 +24,22 @@ impl Proxy {
         if matches!(reason, Reason::UpstreamTls | Reason::UpstreamCertificate) {
             tell(ctx, &error);
         }
-        self.note_failure(ctx);
+        // Only a kept connection of HTTP/2 fails like this: there was no room on it any more.
+        let is_stale = *error.etype() == ErrorType::H2Error && ctx.stale < MOST_STALE;
+        if !is_stale {
+            self.note_failure(ctx);
+        }
         ctx.failed(reason.as_str());
         ctx.reason = Some(reason);
-        let unsent =
-            session.response_written().is_none() && !session.as_ref().retry_buffer_truncated();
-        error.set_retry(unsent && self.retry(ctx, RetryCause::Connect, Counted::Connect));
+        let unsent = is_unanswered(session) && !session.as_ref().retry_buffer_truncated();
+        if unsent && is_stale {
+            ctx.forgive();
+        }
+        let counted = match is_stale {
+            true => Counted::StaleConnection,
+            false => Counted::Connect,
+        };
+        error.set_retry(unsent && self.retry(ctx, RetryCause::Connect, counted));
         error
     }
 
@@ -59,8 +69,10 @@ impl Proxy {
             failure::reason(&error)
         };
         // Servers close kept connections when they please: that is no fault of the server's. An answer
-        // that is no HTTP is.
-        let is_stale = reused && reason == Reason::UpstreamReset && ctx.stale < MOST_STALE;
+        // that is no HTTP is. A server that refuses a stream may take it on another connection.
+        let is_refused = was_refused(&error);
+        let is_stale =
+            (is_refused || reused && reason == Reason::UpstreamReset) && ctx.stale < MOST_STALE;
         if !is_stale {
             self.note_failure(ctx);
         }
@@ -71,7 +83,7 @@ impl Proxy {
             (_, true) => (RetryCause::Reset, Counted::StaleConnection),
             _ => (RetryCause::Reset, Counted::Reset),
         };
-        let may_repeat = may_repeat(session, ctx);
+        let may_repeat = may_repeat(session, ctx, is_refused);
         if may_repeat && is_stale {
             ctx.forgive();
         }
@@ -94,7 +106,7 @@ impl Proxy {
             504 => RetryCause::Status504,
             _ => return Ok(()),
         };
-        if !may_repeat(session, ctx) || !self.allows(ctx, cause) {
+        if !may_repeat(session, ctx, false) || !self.allows(ctx, cause) {
             return Ok(());
         }
         let failed = ctx.server().map(|server| server.id());
@@ -211,15 +223,26 @@ fn is_timeout(error: &Error) -> bool {
     )
 }
 
-fn may_repeat(session: &Session, ctx: &RequestCtx) -> bool {
+/// Whether a server of HTTP/2 says that it has not looked at the request: it refused the stream, or
+/// takes no more of them on this connection (RFC 9113 section 8.7). Pingora marks just these so.
+fn was_refused(error: &Error) -> bool {
+    *error.etype() == ErrorType::H2Error && matches!(error.retry, RetryType::Decided(true))
+}
+
+/// Whether nothing but interim responses was passed on.
+pub(super) fn is_unanswered(session: &Session) -> bool {
+    session
+        .response_written()
+        .is_none_or(|head| head.status.is_informational())
+}
+
+/// `unseen`: the server has not looked at the request.
+fn may_repeat(session: &Session, ctx: &RequestCtx, unseen: bool) -> bool {
     let any_method = ctx
         .upstream
         .as_ref()
         .is_some_and(|upstream| upstream.retry().non_idempotent);
-    let nothing_passed_on = session
-        .response_written()
-        .is_none_or(|head| head.status.is_informational());
-    nothing_passed_on
+    is_unanswered(session)
         && !session.as_ref().retry_buffer_truncated()
-        && (any_method || session.req_header().method.is_idempotent())
+        && (unseen || any_method || session.req_header().method.is_idempotent())
 }

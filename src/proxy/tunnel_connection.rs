@@ -13,7 +13,7 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
 use pingora_core::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora_core::{Error, ErrorType, Result};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// Makes the connection of one attempt at a tunnel.
@@ -26,9 +26,16 @@ use tokio::net::{TcpStream, UnixStream};
 pub(super) struct TunnelConnector {
     connection: OnceLock<RawFd>,
     is_request_next: Arc<AtomicBool>,
+    /// Sent before all else.
+    first: OnceLock<Vec<u8>>,
 }
 
 impl TunnelConnector {
+    /// The connection is to begin with these bytes.
+    pub(super) fn begin_with(&self, first: Vec<u8>) {
+        let _set_once = self.first.set(first);
+    }
+
     /// The connection that was made, on which the request is next: what comes from now on is its answer.
     /// Pingora knows no descriptor of a connection that is not its own.
     pub(super) fn connected(&self) -> Option<RawFd> {
@@ -41,7 +48,10 @@ impl TunnelConnector {
 impl Connect for TunnelConnector {
     /// Pingora sets the time limit, over all of it.
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let socket = open(address).await.map_err(failure)?;
+        let mut socket = open(address).await.map_err(failure)?;
+        if let Some(first) = self.first.get() {
+            socket.write_all(first).await.map_err(failure)?;
+        }
         let _set_once = self.connection.set(socket.as_raw_fd());
         let patient = Patient {
             socket,
@@ -72,7 +82,7 @@ async fn open(address: &SocketAddr) -> io::Result<Box<dyn Socket>> {
     }
 }
 
-fn failure(error: io::Error) -> Box<Error> {
+pub(super) fn failure(error: io::Error) -> Box<Error> {
     let kind = match error.kind() {
         io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
@@ -81,7 +91,7 @@ fn failure(error: io::Error) -> Box<Error> {
         io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
         _ => ErrorType::ConnectError,
     };
-    Error::because(kind, "connecting for a tunnel", error)
+    Error::because(kind, "connecting to a server", error)
 }
 
 /// A connection that is not read from when it is connected until the request has ended.
@@ -157,7 +167,7 @@ mod tests {
     use std::io::Write;
     use std::net::TcpListener;
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
 
     use super::*;
 

@@ -9,10 +9,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("", &["dns"]),
     ("control/tls", &["client_ca"]),
     ("state", &["local_copy", "redis", "host_keys"]),
-    (
-        "upstreams/*",
-        &["sticky", "source", "send_proxy_protocol", "queue"],
-    ),
+    ("upstreams/*", &["sticky", "source", "queue"]),
     (
         "upstreams/*/health",
         &["interval_down", "service", "sni", "body"],
@@ -34,7 +31,6 @@ const KEYS: &[(&str, &[&str])] = &[
 /// Values by the place of their key.
 const VALUES: &[(&str, &[&str])] = &[
     ("control/legacy/*", &["plus"]),
-    ("upstreams/*/protocol", &["h2"]),
     ("upstreams/*/health/type", &["https", "grpc"]),
 ];
 

@@ -35,6 +35,9 @@ pub struct UpstreamSpec {
     /// When a request is tried on another server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,
+    /// The PROXY header that begins each connection to a server and says who the client is; default `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_proxy_protocol: Option<SendProxyProtocol>,
     /// Active checks; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthSpec>,
@@ -74,6 +77,7 @@ impl UpstreamSpec {
             timeouts: merged(a.timeouts, b.timeouts, TimeoutsSpec::or),
             keepalive: a.keepalive.or(b.keepalive),
             retry: merged(a.retry, b.retry, RetrySpec::or),
+            send_proxy_protocol: a.send_proxy_protocol.or(b.send_proxy_protocol),
             health: merged(a.health, b.health, |a, b| a.or(&b)),
             outlier: merged(a.outlier, b.outlier, OutlierSpec::or),
             max_ejected: a.max_ejected.or(b.max_ejected),
@@ -166,6 +170,22 @@ pub enum Protocol {
     #[default]
     #[serde(rename = "http/1.1")]
     Http1,
+    /// HTTP/2: with TLS agreed on by ALPN, without it by prior knowledge.
+    #[serde(rename = "h2")]
+    Http2,
+}
+
+/// The PROXY header that begins each connection to a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SendProxyProtocol {
+    /// None.
+    #[default]
+    Off,
+    /// Version 1: a line of text.
+    V1,
+    /// Version 2: binary.
+    V2,
 }
 
 /// How long each step towards a server may take; `0s` means no limit.

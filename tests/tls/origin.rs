@@ -1,6 +1,6 @@
 //! A server with TLS that tells what it saw of the handshake.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
@@ -41,6 +41,21 @@ impl TlsOrigin {
         let config = Arc::new(config);
         Self(RawOrigin::start(move |stream, number| {
             // A client that does not like the certificate leaves.
+            let _end = serve(config.clone(), stream, number);
+        }))
+    }
+
+    /// Behind a line of the PROXY protocol.
+    pub(crate) fn introduced(own: &Signed) -> Self {
+        let config = Arc::new(server_config(own, None));
+        Self(RawOrigin::start(move |mut stream, number| {
+            let mut line = Vec::new();
+            while line.last() != Some(&b'\n') {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                line.extend(byte);
+            }
+            assert!(line.starts_with(b"PROXY TCP4 127.0.0.1 "), "{line:?}");
             let _end = serve(config.clone(), stream, number);
         }))
     }

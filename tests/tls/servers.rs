@@ -266,3 +266,23 @@ fn the_defaults_tls_is_that_of_straight_routes_too() {
         .start();
     told(&edge.client().host("a.example").get("/", &[]));
 }
+
+#[test]
+fn a_proxy_header_stands_before_the_handshake_with_a_server() {
+    let site = Site::new();
+    let origin = TlsOrigin::introduced(&site.authority.sign(&["a.example"]));
+    let web = format!(
+        "{{ servers: ['{}'], send_proxy_protocol: v1 }}",
+        origin.address()
+    );
+    let builder = site.builder(OWN_CA);
+    let edge = builder
+        .with(&format!("upstreams: {{ web: {web} }}"))
+        .start();
+    let mut client = edge.client().host("a.example");
+    for _ in 0..3 {
+        assert_eq!(told(&client.get("/", &[]))["connection"], 1);
+    }
+    let another = edge.client().host("a.example").get("/", &[]);
+    assert_eq!(told(&another)["connection"], 2);
+}

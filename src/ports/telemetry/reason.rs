@@ -27,6 +27,8 @@ label! {
         UpstreamReset => "upstream_reset",
         /// The server's response was not valid HTTP.
         UpstreamInvalidResponse => "upstream_invalid_response",
+        /// The response has a length that shows only at its end, which HTTP/1.0 cannot frame and HTTP/2 does not tell.
+        HttpVersion => "http_version",
         /// The client closed the connection before the response was complete.
         ClientAborted => "client_aborted",
         /// The request line is none.
@@ -84,6 +86,7 @@ impl Reason {
             | Self::UpstreamReset
             | Self::UpstreamInvalidResponse => 502,
             Self::NoServer => 503,
+            Self::HttpVersion => 505,
             Self::ConnectTimeout | Self::UpstreamTimeout => 504,
         }
     }
