@@ -3,10 +3,12 @@
 mod context;
 mod failure;
 mod forward;
+mod http2;
 mod introduced_connection;
 mod key;
 mod legacy;
 mod log;
+mod pick;
 mod request_id;
 mod retry;
 mod settings;
@@ -21,8 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT};
-use http::{Method, StatusCode, Version};
+use http::StatusCode;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -30,11 +31,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::clock;
-use crate::domain::balancer::Pick;
-use crate::domain::server::ServerId;
 use crate::domain::snapshot::SharedSnapshot;
-use crate::domain::upstream::Upstream;
 use crate::ports::access_log::AccessLog;
 use crate::ports::client_connection::Verdict;
 use crate::ports::telemetry::{Metrics, Reason};
@@ -114,7 +111,7 @@ impl Proxy {
         // Named in the log even when none of its servers can be picked.
         ctx.upstream = Some(upstream.clone());
         upstream.count_request();
-        let server = upstream.pick(&first_pick(upstream, head, ctx)).cloned();
+        let server = upstream.pick(&pick::first(upstream, head, ctx)).cloned();
         ctx.begin(server.ok_or(Reason::NoServer)?);
         Ok(())
     }
@@ -229,7 +226,7 @@ impl ProxyHttp for Proxy {
         forward::request(session, request, ctx, self.settings.scheme)?;
         if !ctx.asks_for_tunnel && ctx.speaks_http2() {
             // Boxed: every request would carry what only these need.
-            Box::pin(to_http2(session, request)).await?;
+            Box::pin(http2::send(session, request)).await?;
         }
         Ok(())
     }
@@ -277,7 +274,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         forward::response(session, response);
         if ctx.speaks_http2() {
-            from_http2(session, response)?;
+            http2::receive(session, response)?;
         }
         self.close_if_stopping(session);
         Ok(())
@@ -358,24 +355,6 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// What the request's first pick needs to know; its key is kept for later ones.
-fn first_pick(upstream: &Upstream, head: &RequestHeader, ctx: &mut RequestCtx) -> Pick<'static> {
-    if let Some(key) = upstream.request_key() {
-        ctx.key = key::hash(key, head, ctx.client.address);
-    }
-    pick(&[], ctx.key, clock::monotonic_at(ctx.started))
-}
-
-/// What a pick needs to know of a request with this key; without one chance is its key.
-fn pick(tried: &[ServerId], key: Option<u64>, now: u64) -> Pick<'_> {
-    let mut pick = Pick::new(tried, fastrand::u64(..));
-    pick.now = now;
-    if let Some(key) = key {
-        pick.key = key;
-    }
-    pick
-}
-
 /// The path by which a request with this target is routed, and the target that its server gets, for the fuzzer. None: it
 /// is refused. An error: Pingora cannot even hold it.
 #[cfg(fuzzing)]
@@ -403,33 +382,3 @@ fn tunnel(session: &mut Session, ctx: &mut RequestCtx, idle: Option<Duration>) -
     session.set_write_timeout(idle);
     Ok(())
 }
-
-/// The last of a request to a server of HTTP/2.
-async fn to_http2(session: &mut Session, request: &mut RequestHeader) -> Result<()> {
-    if request.version != Version::HTTP_2 {
-        let why = "the server does not agree to HTTP/2 by ALPN";
-        return Err(Error::explain(ErrorType::TLSHandshakeFailure, why).into_up());
-    }
-    // Pingora passes no interim response on from HTTP/2, so that the client is told here to go on.
-    if request.remove_header(&EXPECT).is_some() {
-        session.as_mut().write_continue_response().await?;
-    }
-    Ok(())
-}
-
-/// Pingora frames what has no length as chunks, which HTTP/1.0 does not know.
-fn from_http2(session: &Session, response: &ResponseHeader) -> Result<()> {
-    let has_length = response.headers.contains_key(CONTENT_LENGTH)
-        || session.req_header().method == Method::HEAD
-        || matches!(
-            response.status,
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        );
-    if session.req_header().version == Version::HTTP_10 && !has_length {
-        return Error::e_explain(UNFRAMED, "a body without a length for HTTP/1.0");
-    }
-    Ok(())
-}
-
-/// A body that the client's version of HTTP cannot frame.
-const UNFRAMED: ErrorType = ErrorType::Custom("Unframed");

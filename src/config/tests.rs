@@ -232,8 +232,8 @@ f:5:50: `client_ca` is not supported yet
 f:6:16: `redis://` is not supported yet
 f:6:33: `local_copy` is not supported yet
 f:7:12: `sticky` is not supported yet
-f:9:47: `grpc` is not supported yet
-f:9:53: `body` is not supported yet
+f:9:48: `grpc` is not supported yet
+f:9:54: `body` is not supported yet
 f:10:52: `app.internal:80`: host names are not supported yet, give an IP address
 f:11:11: `redirect` is not supported yet
 f:11:42: a weighted list is not supported yet

@@ -1,12 +1,15 @@
 //! One member of a group: what the operator wants of it, what was observed of it, and both together.
 
-use std::fmt;
+mod in_flight;
+
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ejection::Ejection;
 use super::latency::Latency;
 use crate::spec::{Address, Admin, Labels, ServerSpec, StartHealth};
+
+pub use in_flight::InFlight;
 
 /// The identity of a [`ServerState`] within this process: one for each (upstream, address) for as
 /// long as it is a member. A server that is removed and added again is a new one.
@@ -275,35 +278,6 @@ impl ServerState {
     /// Counts a failed attempt.
     pub fn count_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A server at work on one attempt: counted in flight until this is dropped, however that comes.
-pub struct InFlight(Arc<Server>);
-
-impl InFlight {
-    /// Counts an attempt that begins now.
-    pub fn begin(server: Arc<Server>) -> Self {
-        server.state.requests.fetch_add(1, Ordering::Relaxed);
-        server.state.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(server)
-    }
-
-    /// The server at work.
-    pub fn server(&self) -> &Arc<Server> {
-        &self.0
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.state.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Debug for InFlight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InFlight({})", self.0.label)
     }
 }
 

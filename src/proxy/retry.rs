@@ -197,7 +197,7 @@ impl Proxy {
     ) -> Option<(Arc<Upstream>, Arc<Server>)> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
-        let server = upstream.pick(&super::pick(tried, ctx.key, clock::monotonic_ms()))?;
+        let server = upstream.pick(&super::pick::pick(tried, ctx.key, clock::monotonic_ms()))?;
         Some((upstream.clone(), server.clone()))
     }
 }

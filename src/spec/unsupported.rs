@@ -75,6 +75,6 @@ mod tests {
         assert!(is_planned(&["routes", "0"], "methods"));
         assert!(!is_planned(&["upstreams", "web"], "balance"));
         assert!(!is_planned(&["upstreams"], "sticky"));
-        assert!(is_planned_value(&["defaults", "protocol"], "h2"));
+        assert!(is_planned_value(&["defaults", "health", "type"], "grpc"));
     }
 }

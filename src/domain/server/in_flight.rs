@@ -1,0 +1,34 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Server;
+
+/// A server at work on one attempt: counted in flight until this is dropped, however that comes.
+pub struct InFlight(Arc<Server>);
+
+impl InFlight {
+    /// Counts an attempt that begins now.
+    pub fn begin(server: Arc<Server>) -> Self {
+        server.state.requests.fetch_add(1, Ordering::Relaxed);
+        server.state.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(server)
+    }
+
+    /// The server at work.
+    pub fn server(&self) -> &Arc<Server> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InFlight({})", self.0.label)
+    }
+}
