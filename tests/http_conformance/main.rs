@@ -11,9 +11,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod comparison;
 mod conversation;
 mod frames;
 mod message;
+mod others;
 mod recorder;
 mod responses;
 mod table;
