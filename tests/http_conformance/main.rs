@@ -13,6 +13,8 @@ mod support;
 
 mod comparison;
 mod conversation;
+mod desync;
+mod floods;
 mod frames;
 mod message;
 mod others;
