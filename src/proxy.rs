@@ -298,7 +298,17 @@ impl ProxyHttp for Proxy {
         ctx.reason = Some(reason);
         self.metrics.generated(reason);
         let is_gone = rule.is_none() && failure::is_client_gone(error);
-        let reached = session.response_written().is_none() && !is_gone;
+        // After 100 or 103 the answer itself is still to come.
+        let written = session.response_written();
+        let is_open = written.is_none_or(|head| {
+            head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
+        });
+        let reached = is_open && !is_gone;
+        if written.is_some_and(|head| !is_open && failure::ends_with_connection(session, head))
+            && let Some(connection) = strictness::connection(session)
+        {
+            connection.break_off();
+        }
         // Pingora closes the connection after a failed attempt, so the response says so.
         session.set_keepalive(None);
         if reached && let Err(error) = failure::respond(session, reason, rule).await {
