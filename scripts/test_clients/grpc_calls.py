@@ -4,20 +4,14 @@
 Not called grpc.py: that would be the module that it imports.
 """
 
-import subprocess
-import sys
+import tempfile
 import threading
 import time
 from concurrent import futures
 from pathlib import Path
 
+import grpc
 from support import Certificates, Checks, Proxy, free_port
-
-try:
-    import grpc
-except ImportError:
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "grpcio>=1.60"], check=True)
-    import grpc
 
 checks = Checks()
 LARGE = 3 << 20
@@ -191,8 +185,6 @@ def nobody():
 
 
 if __name__ == "__main__":
-    import tempfile
-
     with tempfile.TemporaryDirectory() as directory:
         plain_to_plain()
         tls_to_tls(directory)
