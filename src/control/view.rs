@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, monotonic_ms};
 use crate::domain::server::{Health, LastCheck, Server, State};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
@@ -57,7 +57,7 @@ struct ServerSettings {
 /// What was observed of a server on this node.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ServerStatus {
-    /// `up`, `unknown` (checked, no verdict yet), `draining`, `down` (by the operator) or
+    /// `up`, `slow_start` (its share grows), `unknown` (checked, no verdict yet), `draining`, `down` (by the operator) or
     /// `unhealthy` (by its checks).
     #[schema(value_type = String, example = "up")]
     state: &'static str,
@@ -169,7 +169,7 @@ impl ServerStatus {
         let last_check = shared.last_check();
         let since = Some(shared.health_since()).filter(|&since| since > 0);
         Self {
-            state: server.state().as_str(),
+            state: server.state_at(monotonic_ms()).as_str(),
             health: server.health().as_str(),
             since: since.map(|since| Timestamp::from_unix_ms(since).to_string()),
             reason: reason(server, last_check.as_ref()),
@@ -187,9 +187,10 @@ fn reason(server: &Server, last_check: Option<&LastCheck>) -> String {
         Some(check) => format!("{text}: {}", check.detail),
         None => text.to_owned(),
     };
-    match server.state() {
+    match server.state_at(monotonic_ms()) {
         State::Down => "taken out by an operator".into(),
         State::Draining => "drained by an operator: finishes what it has".into(),
+        State::SlowStart => "its share grows since it takes requests again".into(),
         State::Unhealthy => seen("checks fail"),
         State::Up | State::Unknown if server.weight() == 0 => "weight 0: takes no requests".into(),
         State::Unknown => "no verdict of its checks yet".into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::balancer::{self, Pick, Tier};
+use super::ramp::Ramp;
 use super::server::{Server, ServerState};
 use crate::spec::{
     Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Labels, Name, RetryCause,
@@ -23,6 +24,7 @@ pub struct Upstream {
     tiers: Box<[(u32, Tier)]>,
     /// What its servers were chosen by, if it is a part of a group.
     labels: Labels,
+    has_ramps: bool,
     host: HostHeader,
     timeouts: Timeouts,
     retry: Arc<Retry>,
@@ -85,6 +87,7 @@ impl Upstream {
             .map(Arc::new);
         let servers = carried_over(&full, health.as_deref(), before);
         let policy = full.balance.unwrap_or_default();
+        let has_ramps = servers.iter().any(|server| server.ramp().is_some());
         Self {
             name: name.clone(),
             spec: spec.clone(),
@@ -93,6 +96,7 @@ impl Upstream {
             tiers: tiers(policy, &servers, before),
             servers,
             labels: Labels::default(),
+            has_ramps,
             host: full.host.unwrap_or_default(),
             timeouts: Timeouts::new(full.timeouts.unwrap_or_default()),
             retry: Arc::new(Retry::new(full.retry.unwrap_or_default())),
@@ -188,7 +192,7 @@ impl Upstream {
 
     /// Whether a pick needs to know the time.
     pub fn needs_time(&self) -> bool {
-        self.measures_latency()
+        self.measures_latency() || self.has_ramps
     }
 
     /// Whether its balancer wants to know how fast its servers answer.
@@ -269,22 +273,37 @@ fn carried_over(
     health: Option<&HealthSpec>,
     before: Option<&Upstream>,
 ) -> Vec<Arc<Server>> {
-    let old: HashMap<&Address, &Arc<ServerState>> = before
+    let old: HashMap<&Address, &Arc<Server>> = before
         .into_iter()
         .flat_map(|before| &before.servers)
-        .map(|server| (server.address(), server.shared()))
+        .map(|server| (server.address(), server))
         .collect();
     let start = health.and_then(|health| health.start).unwrap_or_default();
     let new = || Arc::new(ServerState::new(start));
-    let state = |address: &Address| old.get(address).map_or_else(new, |&state| state.clone());
-    let server = |server: &ServerSpec| {
-        Arc::new(Server::new(
-            server,
-            health.is_some(),
-            state(&server.address),
-        ))
+    let server = |spec: &ServerSpec| {
+        let old = old.get(&spec.address).copied();
+        let state = old.map_or_else(new, |old| old.shared().clone());
+        let server = Server::new(spec, health.is_some(), state);
+        let ramp = ramp(&server, old, before.is_some());
+        Arc::new(server.with_ramp(ramp))
     };
     spec.servers.iter().map(server).collect()
+}
+
+/// The slow start of a server: due when it joins a group that is there already, or when the operator lets
+/// it take requests again; else it goes on. A group that comes with all of its servers has nobody to
+/// spare them.
+fn ramp(server: &Server, old: Option<&Arc<Server>>, has_group: bool) -> Option<Ramp> {
+    let length = server.spec().slow_start.limit()?;
+    let recoveries = server.shared().recoveries();
+    Some(match old {
+        None => Ramp::new(length, recoveries, has_group),
+        Some(old) if server.is_let() && !old.is_let() => Ramp::new(length, recoveries, true),
+        Some(old) => match old.ramp() {
+            Some(ramp) => ramp.of_length(length),
+            None => Ramp::new(length, recoveries, false),
+        },
+    })
 }
 
 impl Timeouts {

@@ -99,7 +99,6 @@ impl ServerSpec {
             ("max_connections", !is_unlimited(&self.max_connections)),
             ("max_fails", !is_default_max_fails(&self.max_fails)),
             ("fail_timeout", !is_default_fail_timeout(&self.fail_timeout)),
-            ("slow_start", !is_at_once(&self.slow_start)),
         ];
         set.into_iter()
             .filter_map(|(key, is_set)| is_set.then_some(key))
@@ -203,9 +202,9 @@ mod tests {
         assert!(keys(r#"{"address":"10.0.0.1","max_fails":1,"fail_timeout":"10s"}"#).is_empty());
         assert_eq!(
             keys(
-                r#"{"address":"10.0.0.1","max_fails":0,"slow_start":"1s","fail_timeout":"10000ms"}"#
+                r#"{"address":"10.0.0.1","max_fails":0,"max_connections":1,"slow_start":"1s","fail_timeout":"10000ms"}"#
             ),
-            ["max_fails", "slow_start"]
+            ["max_connections", "max_fails"]
         );
     }
 
