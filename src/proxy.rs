@@ -32,7 +32,7 @@ use crate::clock;
 use crate::domain::balancer::Pick;
 use crate::domain::server::ServerId;
 use crate::domain::snapshot::SharedSnapshot;
-use crate::domain::upstream::Upstream;
+use crate::domain::upstream::{NobodyLeft, Upstream};
 use crate::ports::access_log::AccessLog;
 use crate::ports::client_connection::Verdict;
 use crate::ports::telemetry::{Metrics, Reason};
@@ -111,8 +111,11 @@ impl Proxy {
             .ok_or(Reason::UpstreamMissing)?;
         // Named in the log even when none of its servers can be picked.
         ctx.upstream = Some(upstream.clone());
-        let server = upstream.pick(&first_pick(upstream, head, ctx)).cloned();
-        ctx.begin(server.ok_or(Reason::NoServer)?);
+        let begun = upstream.begin(&first_pick(upstream, head, ctx));
+        ctx.begin(begun.map_err(|nobody| match nobody {
+            NobodyLeft::NoServer => Reason::NoServer,
+            NobodyLeft::Full => Reason::ServersFull,
+        })?);
         Ok(())
     }
 }

@@ -252,7 +252,7 @@ fn settings_without_effect_are_warned_of_with_the_place_of_their_group() {
 upstreams:
   web:
     servers: [10.0.0.1, {address: 10.0.0.2, max_fails: 3, slow_start: 1s, fail_timeout: 11s}]
-  api: {servers: [{address: 10.0.0.2, max_connections: 5}, {address: 10.0.0.3, max_connections: 6}]}
+  api: {servers: [{address: 10.0.0.2, fail_timeout: 5s}, {address: 10.0.0.3, fail_timeout: 6s, max_connections: 9}]}
   plain: {servers: [{address: 10.0.0.2, max_fails: 1}]}
 ";
     let told = read(text).unwrap().warnings;
@@ -261,7 +261,7 @@ upstreams:
         .map(|told| format!("{}:{}: {}", told.at.line, told.at.column, told.message));
     insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r##"
 4:14: upstream `web`: `fail_timeout`, `max_fails` have no effect yet
-5:18: upstream `api`: `max_connections` has no effect yet
+5:18: upstream `api`: `fail_timeout` has no effect yet
 "##);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();

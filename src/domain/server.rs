@@ -1,6 +1,7 @@
 //! One member of a group: what the operator wants of it, what was observed of it, and both together.
 
-use std::fmt;
+mod in_flight;
+
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +9,8 @@ use super::latency::Latency;
 use super::ramp::{Ramp, WHOLE};
 pub use super::state::State;
 use crate::spec::{Address, Admin, Labels, ServerSpec, StartHealth};
+
+pub use in_flight::InFlight;
 
 /// The identity of a [`ServerState`] within this process: one for each (upstream, address) for as
 /// long as it is a member. A server that is removed and added again is a new one.
@@ -141,9 +144,21 @@ impl Server {
     pub fn state_at(&self, now: u64) -> State {
         let is_slow = |ramp: &Ramp| ramp.seen(self.state.recoveries(), now) < WHOLE;
         match self.state() {
+            State::Up | State::Unknown if self.is_full() => State::Full,
             State::Up if self.ramp.as_ref().is_some_and(is_slow) => State::SlowStart,
             state => state,
         }
+    }
+
+    /// Requests that it works on at a time; none: no limit.
+    pub fn limit(&self) -> Option<u32> {
+        Some(self.spec.max_connections).filter(|most| *most > 0)
+    }
+
+    /// Whether it works on as many requests as it may.
+    pub fn is_full(&self) -> bool {
+        self.limit()
+            .is_some_and(|most| self.state.in_flight() >= most)
     }
 
     /// Its slow start, if it has one.
@@ -287,35 +302,6 @@ impl ServerState {
     /// Counts a failed attempt.
     pub fn count_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A server at work on one attempt: counted in flight until this is dropped, however that comes.
-pub struct InFlight(Arc<Server>);
-
-impl InFlight {
-    /// Counts an attempt that begins now.
-    pub fn begin(server: Arc<Server>) -> Self {
-        server.state.requests.fetch_add(1, Ordering::Relaxed);
-        server.state.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(server)
-    }
-
-    /// The server at work.
-    pub fn server(&self) -> &Arc<Server> {
-        &self.0
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.state.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Debug for InFlight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InFlight({})", self.0.label)
     }
 }
 

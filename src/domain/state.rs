@@ -6,6 +6,8 @@ use crate::spec::Admin;
 pub enum State {
     /// Takes requests.
     Up,
+    /// Works on as many requests as it may.
+    Full,
     /// Takes a part of its requests, which grows.
     SlowStart,
     /// Takes requests if nothing better does: checked, and no verdict yet.
@@ -35,6 +37,7 @@ impl State {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Up => "up",
+            Self::Full => "full",
             Self::SlowStart => "slow_start",
             Self::Unknown => "unknown",
             Self::Draining => "draining",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::balancer::{self, Pick, Tier};
 use super::ramp::Ramp;
-use super::server::{Server, ServerState};
+use super::server::{InFlight, Server, ServerState};
 use crate::spec::{
     Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Labels, Name, RetryCause,
     RetrySpec, ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec,
@@ -48,6 +48,18 @@ pub struct Timeouts {
     pub write: Option<Duration>,
     /// How long an unused connection is kept.
     pub idle: Option<Duration>,
+}
+
+/// Picks that may lose the last place at a server to another request. Each loss is another's gain.
+const RACES: usize = 64;
+
+/// Why no server can be picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NobodyLeft {
+    /// None is up, or those that are were tried.
+    NoServer,
+    /// Those that could be picked work on as many requests as they may.
+    Full,
 }
 
 /// What of a request decides where it goes.
@@ -133,6 +145,25 @@ impl Upstream {
     pub fn pick(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
         let mut tiers = self.tiers.iter();
         tiers.find_map(|(_, tier)| balancer::pick(self.policy, tier, pick))
+    }
+
+    /// Picks a server and counts the attempt in flight, so that no server works on more than it may.
+    pub fn begin(&self, pick: &Pick<'_>) -> Result<InFlight, NobodyLeft> {
+        for _ in 0..RACES {
+            let Some(server) = self.pick(pick) else {
+                break;
+            };
+            if let Some(begun) = InFlight::try_begin(server.clone()) {
+                return Ok(begun);
+            }
+        }
+        let is_full = |server: &Arc<Server>| {
+            server.is_full() && server.is_usable() && !pick.tried.contains(&server.id())
+        };
+        Err(match self.servers.iter().any(is_full) {
+            true => NobodyLeft::Full,
+            false => NobodyLeft::NoServer,
+        })
     }
 
     /// The part of the group that has these labels, around the same servers.

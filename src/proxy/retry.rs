@@ -4,7 +4,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::{Proxy, RequestCtx, failure};
-use crate::domain::server::Server;
+use crate::domain::server::InFlight;
 use crate::domain::upstream::Upstream;
 use crate::ports::telemetry::{Reason, RetryCause as Counted};
 use crate::spec::RetryCause;
@@ -131,11 +131,11 @@ impl Proxy {
         &self,
         ctx: &RequestCtx,
         tried: &[crate::domain::server::ServerId],
-    ) -> Option<(Arc<Upstream>, Arc<Server>)> {
+    ) -> Option<(Arc<Upstream>, InFlight)> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
-        let server = upstream.pick(&super::pick(upstream, tried, ctx.key))?;
-        Some((upstream.clone(), server.clone()))
+        let begun = upstream.begin(&super::pick(upstream, tried, ctx.key));
+        Some((upstream.clone(), begun.ok()?))
     }
 }
 

@@ -96,7 +96,6 @@ impl ServerSpec {
     /// The keys that it sets to another value than the default, and whose effect is not built yet.
     pub fn keys_without_effect(&self) -> impl Iterator<Item = &'static str> {
         let set = [
-            ("max_connections", !is_unlimited(&self.max_connections)),
             ("max_fails", !is_default_max_fails(&self.max_fails)),
             ("fail_timeout", !is_default_fail_timeout(&self.fail_timeout)),
         ];
@@ -204,7 +203,7 @@ mod tests {
             keys(
                 r#"{"address":"10.0.0.1","max_fails":0,"max_connections":1,"slow_start":"1s","fail_timeout":"10000ms"}"#
             ),
-            ["max_connections", "max_fails"]
+            ["max_fails"]
         );
     }
 

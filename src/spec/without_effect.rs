@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn a_group_is_told_of_once_whatever_the_number_of_its_servers() {
         let one = r#"{"address":"10.0.0.1","max_fails":3,"fail_timeout":"10s"}"#;
-        let other = r#"{"address":"10.0.0.2","max_fails":2,"max_connections":4}"#;
+        let other = r#"{"address":"10.0.0.2","max_fails":2,"fail_timeout":"4s"}"#;
         assert_eq!(told(r#""10.0.0.1""#), None);
         assert_eq!(
             told(one).unwrap(),
@@ -60,7 +60,7 @@ mod tests {
         );
         assert_eq!(
             told(&format!("{one},{other}")).unwrap(),
-            "upstream `web`: `max_connections`, `max_fails` have no effect yet"
+            "upstream `web`: `fail_timeout`, `max_fails` have no effect yet"
         );
     }
 }

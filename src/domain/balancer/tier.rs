@@ -24,6 +24,8 @@ pub struct Tier {
     checked: bool,
     /// In tiers where a server has a slow start.
     ramps: Option<Box<[Option<Ramp>]>>,
+    /// In tiers where a server has one: requests at a time.
+    limits: Option<Box<[u32]>>,
 }
 
 /// What a tier remembers from pick to pick; it survives snapshots, so that a change does not send
@@ -51,6 +53,7 @@ impl Tier {
         let table = sequence(&weights);
         Self {
             ramps: ramps(&servers),
+            limits: limits(&servers),
             ring: hashes.then(|| ring(&servers, &weights, before)),
             table,
             states: servers
@@ -124,14 +127,21 @@ impl Tier {
         }
     }
 
-    /// The rank of a server for this request; none when it is down or was tried.
+    /// The rank of a server for this request; none when it is down, full or was tried.
     pub(super) fn rank(&self, place: usize, pick: &Pick<'_>) -> Option<Rank> {
         let state = self.states.get(place)?;
         let rank = match State::of(Admin::Up, self.checked, state.health()) {
             State::Up | State::SlowStart => Rank::Up,
             State::Unknown => Rank::Unknown,
-            State::Draining | State::Down | State::Unhealthy => return None,
+            State::Full | State::Draining | State::Down | State::Unhealthy => return None,
         };
+        if let Some(limits) = &self.limits
+            && limits
+                .get(place)
+                .is_some_and(|&most| state.in_flight() >= most)
+        {
+            return None;
+        }
         (pick.tried.is_empty() || !pick.tried.contains(&state.id())).then_some(rank)
     }
 
@@ -261,6 +271,14 @@ fn ring(servers: &[Arc<Server>], weights: &[u16], before: Option<&Tier>) -> Arc<
 
 fn identity(server: &Server) -> u64 {
     StableHash::of(server.label().as_bytes())
+}
+
+fn limits(servers: &[Arc<Server>]) -> Option<Box<[u32]>> {
+    let any = servers.iter().any(|server| server.limit().is_some());
+    let limits = servers
+        .iter()
+        .map(|server| server.limit().unwrap_or(u32::MAX));
+    any.then(|| limits.collect())
 }
 
 fn ramps(servers: &[Arc<Server>]) -> Option<Box<[Option<Ramp>]>> {
