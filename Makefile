@@ -6,6 +6,7 @@ CARGO ?= cargo
 
 # For each target of `make fuzz`.
 SECONDS_EACH ?= 60
+FUZZ_TARGETS ?= guard guarded_connection host_and_path nginx_upstream proxy_header
 
 help: ## print this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -25,7 +26,7 @@ bench: prepare ## run the benchmarks
 	$(CARGO) bench --locked
 
 fuzz: prepare ## fuzz what reads foreign text, a minute for each target (SECONDS_EACH=...)
-	scripts/fuzz.sh nginx_upstream $(SECONDS_EACH)
+	for target in $(FUZZ_TARGETS); do scripts/fuzz.sh $$target $(SECONDS_EACH) || exit 1; done
 
 proof: prepare ## the claims that take long, at full size: about half an hour
 	@scripts/install.sh nginx=nginx-light wrk=wrk curl=curl python3=python3

@@ -2,6 +2,7 @@
 //! the ports, and ends the process when its last request has.
 
 mod certificates;
+mod descriptors;
 mod hand_over;
 mod listen;
 mod services;

@@ -40,10 +40,16 @@ impl fmt::Display for Timestamp {
 }
 
 /// Milliseconds of this process's own clock, which only goes on: for what lasts, not for when.
+/// At least 1.
 pub fn monotonic_ms() -> u64 {
+    monotonic_at(Instant::now())
+}
+
+/// The same clock at a moment that was read already.
+pub fn monotonic_at(moment: Instant) -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
-    let elapsed = START.get_or_init(Instant::now).elapsed();
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+    let elapsed = moment.saturating_duration_since(*START.get_or_init(Instant::now));
+    u64::try_from(elapsed.as_millis()).map_or(u64::MAX, |ms| ms.saturating_add(1))
 }
 
 /// Milliseconds since the Unix epoch, now. A clock set before 1970 reads as 0.

@@ -9,6 +9,7 @@ mod plan;
 mod refusal;
 mod start;
 mod submission;
+mod tls;
 mod writer;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::domain::snapshot::SharedSnapshot;
+use crate::ports::server_tls::ServerTlsTable;
 use crate::store::Store;
 
 pub use refusal::Refusal;
@@ -30,6 +32,7 @@ pub struct Controller {
     jobs: SyncSender<Job>,
     revisions: watch::Receiver<u64>,
     snapshot: SharedSnapshot,
+    server_tls: ServerTlsTable,
     store: Arc<dyn Store>,
 }
 
@@ -67,6 +70,11 @@ impl Controller {
     /// Announces the number of each revision that is published.
     pub fn revisions(&self) -> watch::Receiver<u64> {
         self.revisions.clone()
+    }
+
+    /// What was read for TLS to servers, to be watched.
+    pub fn server_tls(&self) -> &ServerTlsTable {
+        &self.server_tls
     }
 
     /// The history. Its calls wait for the disk: not for a thread that serves others.

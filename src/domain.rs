@@ -2,6 +2,8 @@
 //! Time and randomness are arguments.
 
 pub mod balancer;
+pub mod budget;
+pub mod ejection;
 pub mod hashing;
 pub mod latency;
 pub mod rails;
@@ -13,4 +15,5 @@ pub mod snapshot;
 mod state;
 pub mod streak;
 mod subsets;
+pub mod tls;
 pub mod upstream;

@@ -164,6 +164,12 @@ impl<A> Entrance<A> {
     }
 }
 
+/// What a connection with HTTP/1 goes through, for the fuzzer.
+#[cfg(fuzzing)]
+pub fn guarded(stream: Stream, limits: Arc<GuardLimits>) -> Stream {
+    Box::new(Guard::new(stream, limits))
+}
+
 /// Where a connection comes from; with a PROXY header, what that says.
 fn remote(stream: &Stream) -> Option<IpAddr> {
     let digest = stream.get_socket_digest()?;
@@ -208,34 +214,43 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
             stream = self.without_proxy_header(entrance, stream) => stream?,
             () = stopping(shutdown) => return None,
         };
-        let Ok(_from) = self.admit(entrance, &stream) else {
+        let Ok(from) = self.admit(entrance, &stream) else {
             drop(open);
             let cause = Rejection::TooManyFromAddress;
             self.turn_away(entrance, stream, cause).await;
             return None;
         };
-        let _open = open;
-        let (protocol, stream) = match &entrance.tls {
+        let place = (open, from);
+        let (protocol, stream, since) = match &entrance.tls {
             Some(tls) => {
                 let limit = entrance.handshake_timeout;
                 // Boxed: plain connections would carry what only these need.
-                Box::pin(tls.accept(stream, limit, stopping(shutdown), &self.metrics)).await?
+                let shaken =
+                    Box::pin(tls.accept(stream, limit, stopping(shutdown), &self.metrics)).await?;
+                (shaken.0, shaken.1, None)
             }
-            None if entrance.http2 => tokio::select! {
-                biased; // what has arrived is served
-                found = preface::protocol(stream, entrance.silence) => found?,
-                () = stopping(shutdown) => return None,
-            },
-            None => (Protocol::Http1, stream),
+            None if entrance.http2 => {
+                let limit = entrance.limits.header_timeout;
+                let found = tokio::select! {
+                    biased; // what has arrived is served
+                    found = preface::protocol(stream, entrance.silence, limit) => found?,
+                    () = stopping(shutdown) => return None,
+                };
+                (found.protocol, found.stream, Some(found.since))
+            }
+            None => (Protocol::Http1, stream, None),
         };
         match protocol {
             // Pingora would serve HTTP/1.1 to a client without the preface.
             Protocol::Http1 if !entrance.http1 => None,
             Protocol::Http1 => {
-                let guard = Guard::new(stream, entrance.limits.clone());
+                let guard = Guard::new(stream, entrance.limits.clone())
+                    .begun(since)
+                    .with_place(Box::new(place));
                 entrance.proxy.process_new(Box::new(guard), shutdown).await
             }
             Protocol::Http2 => {
+                let _place = place;
                 Arc::new(PriorKnowledge::new(
                     entrance.proxy.clone(),
                     entrance.http2_limits,

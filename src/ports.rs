@@ -3,6 +3,9 @@
 pub mod access_log;
 pub mod client_connection;
 pub mod legacy;
+pub mod pem;
+pub mod proxy_header;
+pub mod server_tls;
 pub mod telemetry;
 
 mod shard;

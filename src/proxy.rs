@@ -3,9 +3,11 @@
 mod context;
 mod failure;
 mod forward;
+mod introduced_connection;
 mod key;
 mod legacy;
 mod log;
+mod pick;
 mod request_id;
 mod retry;
 mod settings;
@@ -20,7 +22,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::{Method, StatusCode, Version};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -28,11 +31,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
-use crate::clock;
-use crate::domain::balancer::Pick;
-use crate::domain::server::ServerId;
 use crate::domain::snapshot::SharedSnapshot;
-use crate::domain::upstream::{NobodyLeft, Upstream};
 use crate::ports::access_log::AccessLog;
 use crate::ports::client_connection::Verdict;
 use crate::ports::telemetry::{Metrics, Reason};
@@ -93,31 +92,6 @@ impl Proxy {
         failure::respond(session, reason, rule).await?;
         Ok(true)
     }
-
-    /// Finds the route and the group, and picks the first server. What cannot be served is said at
-    /// once, while the connection can still be kept.
-    fn route(&self, session: &Session, ctx: &mut RequestCtx) -> Result<(), Reason> {
-        let head = session.req_header();
-        let snapshot = self.snapshot.load();
-        ctx.revision = snapshot.revision();
-        let host = forward::received_host(head);
-        let route = snapshot
-            .routes()
-            .find(host, head.uri.path())
-            .ok_or(Reason::NoRoute)?;
-        ctx.route = Some(route.clone());
-        let upstream = snapshot
-            .serving(route, host)
-            .ok_or(Reason::UpstreamMissing)?;
-        // Named in the log even when none of its servers can be picked.
-        ctx.upstream = Some(upstream.clone());
-        let begun = upstream.begin(&first_pick(upstream, head, ctx));
-        ctx.begin(begun.map_err(|nobody| match nobody {
-            NobodyLeft::NoServer => Reason::NoServer,
-            NobodyLeft::Full => Reason::ServersFull,
-        })?);
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -139,8 +113,8 @@ impl ProxyHttp for Proxy {
         self.settings.limits.apply(session);
         if let Some(connection) = strictness::connection(session) {
             connection.begin();
-            ctx.refusal = connection.refusal().cloned();
         }
+        ctx.refusal = strictness::refusal(session);
         ctx.client = forward::client(session, &self.settings.trusted_proxies);
         ctx.request_id = request_id::of(session.req_header(), ctx.client.is_trusted);
         ctx.asks_for_tunnel = forward::asks_for_websocket(session);
@@ -168,16 +142,24 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         ctx: &mut RequestCtx,
     ) -> Result<Box<HttpPeer>> {
         let idle = self.settings.limits.websocket_idle;
         let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
-        match ctx.next_attempt() {
-            Some((upstream, server)) => upstream_connection::to(server, upstream, tunnel),
+        let deadline = ctx.deadline();
+        let is_stale = ctx.stale > 0;
+        let Some((upstream, server)) = ctx.next_attempt() else {
             // Every retry picks its server when it is decided: an attempt without one does not come here.
-            None => Error::e_explain(ErrorType::InternalError, "an attempt without a server"),
-        }
+            return Error::e_explain(ErrorType::InternalError, "an attempt without a server");
+        };
+        let found = upstream_connection::to(server, upstream, session, is_stale, tunnel);
+        let found = found.map(|mut peer| {
+            upstream_connection::keep_apart(&mut peer, upstream, &session.req_header().method);
+            upstream_connection::end_by(&mut peer, deadline);
+            peer
+        });
+        found.inspect_err(|error| ctx.failed(failure::reason(error).as_str()))
     }
 
     async fn connected_to_upstream(
@@ -218,7 +200,12 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        forward::request(session, request, ctx, self.settings.scheme)
+        forward::request(session, request, ctx, self.settings.scheme)?;
+        if !ctx.asks_for_tunnel && ctx.speaks_http2() {
+            // Boxed: every request would carry what only these need.
+            Box::pin(to_http2(session, request)).await?;
+        }
+        Ok(())
     }
 
     async fn upstream_response_filter(
@@ -230,10 +217,12 @@ impl ProxyHttp for Proxy {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             return tunnel(session, ctx, self.settings.limits.websocket_idle);
         }
+        strictness::check_response(response, ctx)?;
         if response.status.is_informational() {
             return Ok(());
         }
         ctx.answered(response.status.as_u16());
+        self.note_answer(ctx, response.status.as_u16());
         self.retry_status(session, response.status.as_u16(), ctx)
     }
 
@@ -258,9 +247,12 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        _ctx: &mut RequestCtx,
+        ctx: &mut RequestCtx,
     ) -> Result<()> {
         forward::response(session, response);
+        if ctx.speaks_http2() {
+            from_http2(session, response)?;
+        }
         self.close_if_stopping(session);
         Ok(())
     }
@@ -301,7 +293,7 @@ impl ProxyHttp for Proxy {
         ctx.reason = Some(reason);
         self.metrics.generated(reason);
         let is_gone = rule.is_none() && failure::is_client_gone(error);
-        let reached = session.response_written().is_none() && !is_gone;
+        let reached = retry::is_unanswered(session) && !is_gone;
         // Pingora closes the connection after a failed attempt, so the response says so.
         session.set_keepalive(None);
         if reached && let Err(error) = failure::respond(session, reason, rule).await {
@@ -340,24 +332,17 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// What the request's first pick needs to know; its key is kept for later ones.
-fn first_pick(upstream: &Upstream, head: &RequestHeader, ctx: &mut RequestCtx) -> Pick<'static> {
-    if let Some(key) = upstream.request_key() {
-        ctx.key = key::hash(key, head, ctx.client.address);
+/// The path by which a request with this target is routed, and the target that its server gets, for the fuzzer. None: it
+/// is refused. An error: Pingora cannot even hold it.
+#[cfg(fuzzing)]
+pub fn routed_and_forwarded(target: &[u8]) -> Result<Option<(String, Vec<u8>)>> {
+    let mut head = RequestHeader::build("GET", target, None)?;
+    if strictness::normalise(&mut head).is_err() {
+        return Ok(None);
     }
-    pick(upstream, &[], ctx.key)
-}
-
-/// What a pick needs to know of a request with this key; without one chance is its key.
-fn pick<'a>(upstream: &Upstream, tried: &'a [ServerId], key: Option<u64>) -> Pick<'a> {
-    let mut pick = Pick::new(tried, fastrand::u64(..));
-    if let Some(key) = key {
-        pick.key = key;
-    }
-    if upstream.needs_time() {
-        pick.now = clock::monotonic_ms();
-    }
-    pick
+    let routed = head.uri.path().to_owned();
+    forward::to_origin_form(&mut head);
+    Ok(Some((routed, head.raw_path().to_vec())))
 }
 
 /// The server switches protocols: that is for a WebSocket that was asked for, and nothing else.
@@ -374,3 +359,33 @@ fn tunnel(session: &mut Session, ctx: &mut RequestCtx, idle: Option<Duration>) -
     session.set_write_timeout(idle);
     Ok(())
 }
+
+/// The last of a request to a server of HTTP/2.
+async fn to_http2(session: &mut Session, request: &mut RequestHeader) -> Result<()> {
+    if request.version != Version::HTTP_2 {
+        let why = "the server does not agree to HTTP/2 by ALPN";
+        return Err(Error::explain(ErrorType::TLSHandshakeFailure, why).into_up());
+    }
+    // Pingora passes no interim response on from HTTP/2, so that the client is told here to go on.
+    if request.remove_header(&EXPECT).is_some() {
+        session.as_mut().write_continue_response().await?;
+    }
+    Ok(())
+}
+
+/// Pingora frames what has no length as chunks, which HTTP/1.0 does not know.
+fn from_http2(session: &Session, response: &ResponseHeader) -> Result<()> {
+    let has_length = response.headers.contains_key(CONTENT_LENGTH)
+        || session.req_header().method == Method::HEAD
+        || matches!(
+            response.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+    if session.req_header().version == Version::HTTP_10 && !has_length {
+        return Error::e_explain(UNFRAMED, "a body without a length for HTTP/1.0");
+    }
+    Ok(())
+}
+
+/// A body that the client's version of HTTP cannot frame.
+const UNFRAMED: ErrorType = ErrorType::Custom("Unframed");

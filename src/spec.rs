@@ -10,6 +10,8 @@ mod hash;
 mod health;
 mod name;
 mod name_pattern;
+mod outlier;
+mod percent;
 mod revision;
 mod route;
 mod rules;
@@ -20,10 +22,10 @@ mod shared_list;
 mod shared_map;
 mod shortened;
 mod target;
+mod tls;
 mod units;
 mod unsupported;
 mod upstream;
-mod without_effect;
 
 use std::sync::Arc;
 
@@ -37,6 +39,8 @@ pub use hash::{HashKey, HashKeyError, HashSpec};
 pub use health::{CheckType, HealthSpec, StartHealth, StatusRange};
 pub use name::{AsName, Name, NameError};
 pub use name_pattern::NamePattern;
+pub use outlier::OutlierSpec;
+pub use percent::{Percent, PercentError};
 pub use revision::{DiffEntry, Digest, Meta, Revision};
 pub use route::{CreatedBy, HostPattern, PathPattern, RouteSpec, normal_host};
 pub use rules::{
@@ -49,13 +53,13 @@ pub use shared_list::{Difference, SharedList};
 pub use shared_map::{Changed, SharedMap};
 pub use shortened::shortened;
 pub use target::Target;
+pub use tls::{ServerName, TlsSpec};
 pub use units::Span;
 pub use unsupported::is_planned;
 pub use upstream::{
-    BalanceSpec, HostHeader, Protocol, RetryCause, RetrySpec, TimeoutsSpec, UpstreamSpec,
-    WhenAllDown,
+    BalanceSpec, HostHeader, Protocol, RetryCause, RetrySpec, SendProxyProtocol, TimeoutsSpec,
+    UpstreamSpec, WhenAllDown,
 };
-pub use without_effect::{newly_without_effect, without_effect};
 
 /// The whole desired state.
 ///

@@ -7,15 +7,19 @@
 mod body;
 mod field;
 mod head;
+mod host;
 pub mod proxy_header;
 mod request_line;
+pub mod response;
 mod rule;
 mod target;
 #[cfg(test)]
 mod tests;
 
 pub use body::{Body, Part};
+pub use field::is_shadow;
 pub use head::{Head, HeadLimits, HeadReader};
+pub use host::is_host;
 pub use rule::Rule;
 pub use target::{is_target, normal_target};
 

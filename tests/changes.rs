@@ -112,7 +112,7 @@ proptest! {
             let anew = Snapshot::build(at, Arc::new(spec.clone()), None);
             for name in GROUPS.map(|name| Name::new(name).unwrap()) {
                 let servers = |snapshot: &Snapshot| snapshot.upstream(&name).map(|upstream| {
-                    upstream.servers().iter().map(|server| (server.address().clone(), server.weight(), server.state())).collect::<Vec<_>>()
+                    upstream.servers().iter().map(|server| (server.address().clone(), server.weight(), server.state(0))).collect::<Vec<_>>()
                 });
                 prop_assert_eq!(servers(&next), servers(&anew));
                 let untouched = Arc::ptr_eq(&before.defaults, &spec.defaults)

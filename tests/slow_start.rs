@@ -195,9 +195,7 @@ fn a_new_group_and_an_edit_of_something_else_begin_no_slow_start() {
     let mut group = Group::of(5, BalanceSpec::RoundRobin);
     let states = |group: &Group, now| {
         let servers = group.upstream().servers().iter();
-        servers
-            .map(|server| server.state_at(now))
-            .collect::<Vec<_>>()
+        servers.map(|server| server.state(now)).collect::<Vec<_>>()
     };
     group.edit(|servers| servers[4].max_fails = 7);
     assert_eq!(states(&group, BEGIN), [State::Up; 5]);
@@ -209,16 +207,4 @@ fn a_new_group_and_an_edit_of_something_else_begin_no_slow_start() {
     group.edit(|servers| servers[4].max_fails = 8);
     assert_eq!(states(&group, BEGIN + LENGTH - 1)[4], State::SlowStart);
     assert_eq!(states(&group, BEGIN + LENGTH)[4], State::Up);
-}
-
-#[test]
-fn a_group_without_slow_start_asks_for_no_time() {
-    let spec = spec(&[balancer::Member::up(1)], BalanceSpec::RoundRobin);
-    let snapshot = Snapshot::build(1, Arc::new(spec), None);
-    assert!(!snapshot.upstream(&name()).unwrap().needs_time());
-    assert!(
-        Group::of(1, BalanceSpec::RoundRobin)
-            .upstream()
-            .needs_time()
-    );
 }

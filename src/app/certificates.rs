@@ -8,6 +8,7 @@ use pingora::services::background::BackgroundService;
 
 use crate::config::ListenerSettings;
 use crate::edge::tls::{Tls, Watch};
+use crate::ports::server_tls::ServerTlsTable;
 
 /// Reads the files of a listener with TLS, and has them watched.
 pub(super) fn open(listener: &ListenerSettings, watch: &mut Watch) -> anyhow::Result<Option<Tls>> {
@@ -24,16 +25,23 @@ pub(super) fn open(listener: &ListenerSettings, watch: &mut Watch) -> anyhow::Re
     Ok(Some(tls))
 }
 
-/// Looks at the files of all listeners every second, on a thread of its own: a file system can be slow.
-pub(super) struct Certificates(pub(super) Mutex<Watch>);
+/// Looks at the files of all listeners and groups every second, on a thread of its own: a file system can be slow.
+pub(super) struct Certificates {
+    pub(super) listeners: Mutex<Watch>,
+    pub(super) servers: ServerTlsTable,
+}
 
 #[async_trait]
 impl BackgroundService for Certificates {
     async fn start(&self, mut shutdown: ShutdownWatch) {
-        let mut watch = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        while !watch.is_empty() {
+        let listeners = self.listeners.lock();
+        let mut listeners = std::mem::take(&mut *listeners.unwrap_or_else(PoisonError::into_inner));
+        loop {
             tokio::select! {
-                () = tokio::time::sleep(INTERVAL) => watch.look(),
+                () = tokio::time::sleep(INTERVAL) => {
+                    listeners.look();
+                    self.servers.look();
+                }
                 _ = shutdown.wait_for(|stopping| *stopping) => return,
             }
         }

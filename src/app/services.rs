@@ -14,6 +14,7 @@ use pingora::services::listening::Service;
 use tokio::sync::{Notify, watch};
 
 use super::certificates::{self, Certificates};
+use super::descriptors;
 use super::hand_over::Keeper;
 use super::shutdown::Event;
 use super::{Parts, listen};
@@ -53,10 +54,15 @@ pub(super) fn add_all(
     );
     let mut watch = Watch::default();
     server.add_service(edge(server, &parts, &app, &mut watch)?);
-    let certificates = Certificates(Mutex::new(watch));
+    let certificates = Certificates {
+        listeners: Mutex::new(watch),
+        servers: parts.controller.server_tls().clone(),
+    };
     server.add_service(background_service("certificates", certificates));
     server.add_service(control(&parts, app)?);
-    server.add_service(background_service("health", health(&parts)));
+    let mut health = background_service("health", health(&parts));
+    health.threads = Some(1);
+    server.add_service(health);
     server.add_service(background_service("registry", keeper));
     let readiness = Readiness {
         addresses,
@@ -130,7 +136,7 @@ fn edge(
     let edge = Edge::new(
         entrances,
         parts.connections.clone(),
-        parts.config.server.connections,
+        descriptors::within(parts.config.server.connections, descriptors::raise()),
         parts.metrics.clone(),
     );
     let mut service = Service::new("edge".into(), edge);
@@ -212,6 +218,18 @@ fn health(parts: &Parts) -> Health {
     }
 }
 
+/// How much the checks' thread yields (`nice`): a quarter of a core is its when requests want all of it, so that they
+/// cannot starve it.
+const NICE: i32 = 5;
+
+/// A probe can wait a millisecond, a request should not: where both want a core, requests go first.
+fn yield_to_requests() {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
+        log::warn!("health checks have the same priority as requests: {error}");
+    }
+}
+
 /// The checks of all groups, as a service with a thread of its own.
 struct Health {
     checker: Mutex<Option<HealthChecker>>,
@@ -227,6 +245,7 @@ impl BackgroundService for Health {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(checker) = checker else { return };
+        yield_to_requests();
         let stopping = async move {
             let _ = shutdown.wait_for(|stopping| *stopping).await;
         };

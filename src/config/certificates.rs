@@ -1,8 +1,10 @@
-//! The files that listeners' `tls` names: read here as they are at the start, so that `check` says what is wrong with them.
+//! The files that listeners' and groups' `tls` names: read here as they are at the start, so that `check` says what is wrong
+//! with them.
 
 use super::Config;
 use crate::edge::tls::{self, TlsProblem};
-use crate::spec::Broken;
+use crate::ports::server_tls::{self, placed};
+use crate::spec::{Broken, Spec, TlsSpec, UpstreamSpec};
 
 /// What is wrong with the files, and what only deserves a warning; pointers begin at the top of the file.
 pub(super) fn examine(config: &Config) -> (Vec<Broken>, Vec<Broken>) {
@@ -20,5 +22,29 @@ pub(super) fn examine(config: &Config) -> (Vec<Broken>, Vec<Broken>) {
         wrong.extend(broken.into_iter().map(at));
         warnings.extend(doubtful.into_iter().map(at));
     }
+    wrong.extend(of_servers(&config.seed));
     (wrong, warnings)
+}
+
+/// What is wrong with the files that groups name, for connections to their servers.
+fn of_servers(seed: &Spec) -> Vec<Broken> {
+    let mut wrong = Vec::new();
+    let mut look = |upstream: &UpstreamSpec, place: &str, own: Option<&TlsSpec>| {
+        let found = upstream.tls.iter().flat_map(server_tls::check);
+        for broken in found.map(|broken| placed(broken, place, own)) {
+            // What is wrong in the defaults is wrong once.
+            if !wrong.contains(&broken) {
+                wrong.push(broken);
+            }
+        }
+    };
+    look(&seed.defaults, "/defaults", seed.defaults.tls.as_ref());
+    for (name, upstream) in seed.upstreams.iter() {
+        // One that says nothing has what the defaults have.
+        if let Some(own) = &upstream.tls {
+            let place = format!("/upstreams/{name}");
+            look(&upstream.or(&seed.defaults), &place, Some(own));
+        }
+    }
+    wrong
 }

@@ -221,7 +221,7 @@ control: {legacy: [plus], tls: {cert: a, key: b, client_ca: c}}
 state: {store: 'redis://h:1/0', local_copy: x}
 defaults: {sticky: {cookie: c}}
 upstreams:
-  web: {send_proxy_protocol: v1, protocol: h2, when_all_down: try_any, health: {type: grpc, body: x}, timeouts: {total: 1s}, retry: {budget: 10%}}
+  web: {when_all_down: try_any, health: {type: grpc, body: x}, timeouts: {total: 1s}, retry: {budget: 10%}}
   web2: {servers: [{address: 10.0.0.1, weight: 9}, app.internal:80]}
 routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, paths: [~x]}]
 ";
@@ -232,47 +232,13 @@ f:5:50: `client_ca` is not supported yet
 f:6:16: `redis://` is not supported yet
 f:6:33: `local_copy` is not supported yet
 f:7:12: `sticky` is not supported yet
-f:9:9: `send_proxy_protocol` is not supported yet
-f:9:44: `h2` is not supported yet
-f:9:63: `try_any` is not supported yet
-f:9:87: `grpc` is not supported yet
-f:9:93: `body` is not supported yet
-f:9:114: `total` is not supported yet
-f:9:134: `budget` is not supported yet
+f:9:48: `grpc` is not supported yet
+f:9:54: `body` is not supported yet
 f:10:52: `app.internal:80`: host names are not supported yet, give an IP address
 f:11:11: `redirect` is not supported yet
 f:11:42: a weighted list is not supported yet
 f:11:85: `~x`: regular expressions are not supported yet
 "##);
-}
-
-#[test]
-fn settings_without_effect_are_warned_of_with_the_place_of_their_group() {
-    let text = "
-upstreams:
-  web:
-    servers: [10.0.0.1, {address: 10.0.0.2, max_fails: 3, slow_start: 1s, fail_timeout: 11s}]
-  api: {servers: [{address: 10.0.0.2, fail_timeout: 5s}, {address: 10.0.0.3, fail_timeout: 6s, max_connections: 9}]}
-  plain: {servers: [{address: 10.0.0.2, max_fails: 1}]}
-";
-    let told = read(text).unwrap().warnings;
-    let told = told
-        .iter()
-        .map(|told| format!("{}:{}: {}", told.at.line, told.at.column, told.message));
-    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r##"
-4:14: upstream `web`: `fail_timeout`, `max_fails` have no effect yet
-5:18: upstream `api`: `fail_timeout` has no effect yet
-"##);
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), text).unwrap();
-    let checked = super::check(file.path()).unwrap();
-    let [first, _, last] = checked.lines().collect::<Vec<_>>()[..] else {
-        panic!("{checked}");
-    };
-    assert!(first.ends_with(
-        ":4:14: warning: upstream `web`: `fail_timeout`, `max_fails` have no effect yet"
-    ));
-    assert!(last.ends_with(": ok (3 upstreams, 5 servers, 0 routes)"));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::clock::{Timestamp, monotonic_ms};
+use crate::clock::{self, Timestamp};
 use crate::domain::server::{Health, LastCheck, Server, State};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
@@ -166,13 +166,14 @@ pub(super) fn servers(upstream: &Upstream) -> Vec<ServerView> {
 impl ServerStatus {
     fn new(server: &Server) -> Self {
         let shared = server.shared();
+        let now = clock::monotonic_ms();
         let last_check = shared.last_check();
         let since = Some(shared.health_since()).filter(|&since| since > 0);
         Self {
-            state: server.state_at(monotonic_ms()).as_str(),
+            state: server.state(now).as_str(),
             health: server.health().as_str(),
             since: since.map(|since| Timestamp::from_unix_ms(since).to_string()),
-            reason: reason(server, last_check.as_ref()),
+            reason: reason(server, last_check.as_ref(), now),
             in_flight: shared.in_flight(),
             requests: shared.requests(),
             failures: shared.failures(),
@@ -182,17 +183,21 @@ impl ServerStatus {
 }
 
 /// One place says it for people; the state itself is decided by [`Server::state`].
-fn reason(server: &Server, last_check: Option<&LastCheck>) -> String {
+fn reason(server: &Server, last_check: Option<&LastCheck>, now: u64) -> String {
     let seen = |text: &str| match last_check {
         Some(check) => format!("{text}: {}", check.detail),
         None => text.to_owned(),
     };
-    match server.state_at(monotonic_ms()) {
+    match server.state(now) {
         State::Down => "taken out by an operator".into(),
         State::Draining => "drained by an operator: finishes what it has".into(),
         State::Full => "works on as many requests as `max_connections` allows".into(),
         State::SlowStart => "its share grows since it takes requests again".into(),
         State::Unhealthy => seen("checks fail"),
+        State::Ejected => {
+            let left = server.shared().ejection().until().saturating_sub(now);
+            format!("requests failed: tried again in {} s", left.div_ceil(1000))
+        }
         State::Up | State::Unknown if server.weight() == 0 => "weight 0: takes no requests".into(),
         State::Unknown => "no verdict of its checks yet".into(),
         State::Up if server.health() == Health::Up => seen("checks pass"),

@@ -1,14 +1,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Outcome, Refusal, Submission};
+use super::{Outcome, Refusal, Submission, tls};
 use crate::change;
 use crate::domain::rails::rails;
 use crate::domain::snapshot::Snapshot;
+use crate::ports::server_tls::ServerTlsTable;
 use crate::spec::{
     Broken, Digest, ForbiddenAddresses, Name, Revision, RouteSpec, Spec, broken_rules_among_routes,
     broken_rules_of_defaults, broken_rules_of_route, broken_rules_of_upstream,
-    newly_without_effect,
 };
 use crate::store;
 
@@ -31,6 +31,7 @@ pub(super) fn plan(
     base: &Base,
     submission: &Submission,
     forbidden: &ForbiddenAddresses,
+    server_tls: &ServerTlsTable,
 ) -> Result<Plan, Refusal> {
     let (now, before) = (base.snapshot.revision(), base.snapshot.spec());
     if let Some(conflict) = submission
@@ -60,6 +61,7 @@ pub(super) fn plan(
         Arc::new(spec),
         Some(&base.snapshot),
     ));
+    tls::read(server_tls, before, &snapshot)?;
     let rails = rails(&base.snapshot, &snapshot);
     if !rails.is_empty() && !submission.meta.forced && !submission.dry_run {
         return Err(Refusal::Rails(rails));
@@ -145,11 +147,7 @@ fn check(
     if !broken.is_empty() {
         return Err(Refusal::Invalid(broken));
     }
-    let mut warnings = dangling_routes(before, next, lenient)?;
-    let old = |name| before.upstreams.get(name).map(|old| &**old);
-    let changed = changed.map(|(name, upstream)| (name, &**upstream, old(name)));
-    warnings.extend(newly_without_effect(changed));
-    Ok(warnings)
+    dangling_routes(before, next, lenient)
 }
 
 /// Rules of the routes that changed, and what they have in common with others.

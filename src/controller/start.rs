@@ -5,12 +5,13 @@ use tokio::sync::watch;
 
 use super::plan::Base;
 use super::writer::Writer;
-use super::{Controller, WAITING};
+use super::{Controller, WAITING, tls};
 use crate::change::Change;
 use crate::clock;
 use crate::domain::snapshot::{Snapshot, shared};
+use crate::ports::server_tls::ServerTlsTable;
 use crate::ports::telemetry::Metrics;
-use crate::spec::{Digest, ForbiddenAddresses, Meta, Revision, Spec, without_effect};
+use crate::spec::{Digest, ForbiddenAddresses, Meta, Revision, Spec};
 use crate::store::{self, History, Store, StoreError, Stored};
 
 /// What the controller starts from.
@@ -34,6 +35,9 @@ pub enum StartError {
     /// No thread for the writer.
     #[error("cannot start the writer's thread: {0}")]
     Thread(#[from] std::io::Error),
+    /// Files that groups name for TLS cannot be used.
+    #[error("{0}")]
+    Files(String),
 }
 
 /// Loads the last state, or stores the file's as the first; publishes it; starts the writer.
@@ -49,8 +53,9 @@ pub fn start(
     if settings.reset && !stored.spec.says_the_same(&settings.seed) {
         stored = appended(&*store, Some(&stored), &settings.seed, "run --reset-state")?;
     }
-    warn_of_settings_without_effect(&stored.spec);
     let snapshot = Arc::new(Snapshot::build(stored.number, stored.spec, None));
+    let server_tls = ServerTlsTable::default();
+    tls::read_all(&server_tls, &snapshot)?;
     let (publisher, reader) = shared(Snapshot::default());
     let (announce, revisions) = watch::channel(0);
     let (jobs, waiting) = mpsc::sync_channel(WAITING);
@@ -69,6 +74,7 @@ pub fn start(
         forbidden: settings.forbidden,
         history: settings.history,
         is_saving: Arc::new(AtomicBool::new(false)),
+        server_tls: server_tls.clone(),
     };
     std::thread::Builder::new()
         .name("controller".into())
@@ -77,24 +83,10 @@ pub fn start(
         jobs,
         revisions,
         snapshot: reader,
+        server_tls,
         store,
     })
 }
-
-fn warn_of_settings_without_effect(spec: &Spec) {
-    let upstreams = spec.upstreams.iter();
-    let mut warnings = upstreams.filter_map(|(name, upstream)| without_effect(name, upstream));
-    for warning in warnings.by_ref().take(MOST_WARNINGS) {
-        log::warn!("{warning}");
-    }
-    let more = warnings.count();
-    if more > 0 {
-        log::warn!("{more} more upstreams have settings without effect");
-    }
-}
-
-/// Lines at the start: who has thousands of groups has given most of them the same settings.
-const MOST_WARNINGS: usize = 20;
 
 /// Stores the first revision. Who loses the race for it takes the winner's.
 fn seeded(store: &dyn Store, seed: &Spec) -> Result<Stored, StoreError> {

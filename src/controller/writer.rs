@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::plan::{Base, Plan, plan};
-use super::{Job, Outcome, Refusal};
+use super::{Job, Outcome, Refusal, tls};
 use crate::clock;
 use crate::domain::snapshot::{Publisher, Snapshot};
+use crate::ports::server_tls::ServerTlsTable;
 use crate::ports::telemetry::{ChangeOutcome, Metrics};
 use crate::spec::{ForbiddenAddresses, Revision, Spec};
 use crate::store::{History, Store, StoreError};
@@ -23,6 +24,7 @@ pub(super) struct Writer {
     pub(super) forbidden: ForbiddenAddresses,
     pub(super) history: History,
     pub(super) is_saving: Arc<AtomicBool>,
+    pub(super) server_tls: ServerTlsTable,
 }
 
 type Planned = Vec<Result<Outcome, Refusal>>;
@@ -87,7 +89,7 @@ impl Writer {
         let mut base = self.base.clone();
         let mut steps = Vec::new();
         let answers = batch.iter().map(|job| {
-            let plan = plan(&base, &job.submission, &self.forbidden)?;
+            let plan = plan(&base, &job.submission, &self.forbidden, &self.server_tls)?;
             if let Some((revision, next)) = plan.step {
                 base = next.clone();
                 steps.push((revision, next));
@@ -102,7 +104,12 @@ impl Writer {
     fn not_stored(&self, batch: &[Job], error: &StoreError) -> Planned {
         log::error!("changes were not stored: {error}");
         self.metrics.store_failed();
-        let answer = |job: &Job| match plan(&self.base, &job.submission, &self.forbidden) {
+        let answer = |job: &Job| match plan(
+            &self.base,
+            &job.submission,
+            &self.forbidden,
+            &self.server_tls,
+        ) {
             Ok(Plan {
                 step: None,
                 outcome,
@@ -155,6 +162,7 @@ impl Writer {
             Arc::new(spec),
             Some(&self.base.snapshot),
         ));
+        tls::read_anyway(&self.server_tls, self.base.snapshot.spec(), &snapshot);
         self.publish(Base { digest, snapshot });
     }
 
@@ -244,6 +252,7 @@ mod tests {
                 size: 1,
             },
             is_saving: Arc::default(),
+            server_tls: ServerTlsTable::default(),
         }
     }
 

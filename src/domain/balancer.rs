@@ -30,8 +30,21 @@ pub struct Pick<'a> {
     pub random: u64,
     /// The hash of what decides where the request goes; only groups that hash look at it.
     pub key: u64,
-    /// Milliseconds by a clock that goes on; only groups that ask for the time look at it.
+    /// Milliseconds by a clock that goes on.
     pub now: u64,
+    /// What else may be picked besides servers that are usable.
+    pub accept: Accept,
+}
+
+/// What may be picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Accept {
+    /// Servers that are up, or of which nothing is known.
+    Usable,
+    /// Those that failing requests have ejected too.
+    Ejected,
+    /// Those too that their checks have taken out.
+    Unhealthy,
 }
 
 impl<'a> Pick<'a> {
@@ -42,6 +55,7 @@ impl<'a> Pick<'a> {
             random,
             key: random,
             now: 0,
+            accept: Accept::Usable,
         }
     }
 }

@@ -5,6 +5,7 @@ mod in_flight;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::ejection::Ejection;
 use super::latency::Latency;
 use super::ramp::{Ramp, WHOLE};
 pub use super::state::State;
@@ -135,15 +136,12 @@ impl Server {
         self.checked
     }
 
-    /// The axes seen together.
-    pub fn state(&self) -> State {
-        State::of(self.spec.admin, self.checked, self.state.health())
-    }
-
-    /// The same at `now` (milliseconds of the picks' clock), slow start included.
-    pub fn state_at(&self, now: u64) -> State {
+    /// The axes, passive ejection, the limit and slow start seen together at `now` (milliseconds by a clock that only
+    /// goes on).
+    pub fn state(&self, now: u64) -> State {
+        let is_out = self.state.ejection.is_out(now);
         let is_slow = |ramp: &Ramp| ramp.seen(self.state.recoveries(), now) < WHOLE;
-        match self.state() {
+        match State::of(self.spec.admin, self.checked, self.state.health(), is_out) {
             State::Up | State::Unknown if self.is_full() => State::Full,
             State::Up if self.ramp.as_ref().is_some_and(is_slow) => State::SlowStart,
             state => state,
@@ -171,9 +169,10 @@ impl Server {
         self.spec.admin == Admin::Up && self.spec.weight > 0
     }
 
-    /// Whether the rails count it: admin up and health not down. Weight 0 takes no requests.
+    /// Whether the rails count it: admin up and health not down. Weight 0 takes no requests; an ejection passes by itself.
     pub fn is_usable(&self) -> bool {
-        self.spec.weight > 0 && matches!(self.state(), State::Up | State::Unknown)
+        let state = State::of(self.spec.admin, self.checked, self.state.health(), false);
+        self.spec.weight > 0 && matches!(state, State::Up | State::Unknown)
     }
 }
 
@@ -188,6 +187,7 @@ pub struct ServerState {
     requests: AtomicU64,
     failures: AtomicU64,
     latency: Latency,
+    ejection: Ejection,
     /// Boxed, so that what requests touch fits into 64 bytes.
     last_check: Mutex<Option<Box<LastCheck>>>,
 }
@@ -222,6 +222,7 @@ impl ServerState {
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             latency: Latency::default(),
+            ejection: Ejection::default(),
             last_check: Mutex::new(None),
         }
     }
@@ -294,6 +295,11 @@ impl ServerState {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// What failing requests have done to it.
+    pub fn ejection(&self) -> &Ejection {
+        &self.ejection
+    }
+
     /// How fast it answers, where its group's balancer wants to know.
     pub fn latency(&self) -> &Latency {
         &self.latency
@@ -332,26 +338,29 @@ mod tests {
 
     #[test]
     fn the_operator_wins_and_health_is_not_lost() {
-        assert_eq!(server(Admin::Up, true, Health::Up).state(), State::Up);
+        assert_eq!(server(Admin::Up, true, Health::Up).state(0), State::Up);
         assert_eq!(
-            server(Admin::Up, true, Health::Unknown).state(),
+            server(Admin::Up, true, Health::Unknown).state(0),
             State::Unknown
         );
         assert_eq!(
-            server(Admin::Up, true, Health::Down).state(),
+            server(Admin::Up, true, Health::Down).state(0),
             State::Unhealthy
         );
         for health in [Health::Unknown, Health::Up, Health::Down] {
             let down = server(Admin::Down, true, health);
-            assert_eq!((down.state(), down.health()), (State::Down, health));
-            assert_eq!(server(Admin::Drain, true, health).state(), State::Draining);
+            assert_eq!((down.state(0), down.health()), (State::Down, health));
+            assert_eq!(server(Admin::Drain, true, health).state(0), State::Draining);
         }
     }
 
     #[test]
     fn without_checks_an_old_verdict_counts_for_nothing() {
-        assert_eq!(server(Admin::Up, false, Health::Down).state(), State::Up);
-        assert_eq!(server(Admin::Up, false, Health::Unknown).state(), State::Up);
+        assert_eq!(server(Admin::Up, false, Health::Down).state(0), State::Up);
+        assert_eq!(
+            server(Admin::Up, false, Health::Unknown).state(0),
+            State::Up
+        );
     }
 
     #[test]

@@ -102,6 +102,12 @@ impl Snapshot {
             .keys()
             .filter_map(|name| self.upstreams.get(name))
     }
+
+    /// The groups that routes straight to an address imply, once for each route.
+    pub fn implicit(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let targets = self.spec.routes.iter().map(|route| &route.to);
+        targets.filter_map(|target| self.implicit.get(target))
+    }
 }
 
 fn upstreams(spec: &Arc<Spec>, before: Option<&Snapshot>) -> Shards<Name, Arc<Upstream>> {

@@ -18,16 +18,19 @@ pub enum State {
     Down,
     /// Taken out by its checks.
     Unhealthy,
+    /// Taken out for a while because requests failed.
+    Ejected,
 }
 
 impl State {
     /// The one place where the axes meet. Without checks nothing is observed, and unknown is as good
     /// as up.
-    pub fn of(admin: Admin, checked: bool, health: Health) -> Self {
+    pub fn of(admin: Admin, checked: bool, health: Health, is_ejected: bool) -> Self {
         match (admin, health) {
             (Admin::Down, _) => Self::Down,
             (Admin::Drain, _) => Self::Draining,
             (Admin::Up, Health::Down) if checked => Self::Unhealthy,
+            (Admin::Up, _) if is_ejected => Self::Ejected,
             (Admin::Up, Health::Unknown) if checked => Self::Unknown,
             (Admin::Up, _) => Self::Up,
         }
@@ -43,6 +46,7 @@ impl State {
             Self::Draining => "draining",
             Self::Down => "down",
             Self::Unhealthy => "unhealthy",
+            Self::Ejected => "ejected",
         }
     }
 }

@@ -1,16 +1,25 @@
 //! A named group of servers that can pick one of them.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+mod begin;
+mod members;
+mod outcome;
+
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::balancer::{self, Pick, Tier};
-use super::ramp::Ramp;
-use super::server::{InFlight, Server, ServerState};
+use super::balancer::{self, Accept, Pick, Tier};
+use super::budget::Budget;
+use super::ejection::RateRule;
+use super::server::Server;
+use super::tls::Tls;
 use crate::spec::{
-    Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Labels, Name, RetryCause,
-    RetrySpec, ServerSpec, Span, Target, TimeoutsSpec, UpstreamSpec,
+    Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Labels, Name, Percent,
+    Protocol, RetryCause, RetrySpec, SendProxyProtocol, ServerSpec, Span, Target, TimeoutsSpec,
+    UpstreamSpec, WhenAllDown,
 };
+use members::{carried_over, tiers};
+
+pub use begin::NobodyLeft;
 
 /// A group in one snapshot. Never edited: a change makes a new one around the same states.
 #[derive(Debug)]
@@ -24,11 +33,19 @@ pub struct Upstream {
     tiers: Box<[(u32, Tier)]>,
     /// What its servers were chosen by, if it is a part of a group.
     labels: Labels,
-    has_ramps: bool,
     host: HostHeader,
     timeouts: Timeouts,
     retry: Arc<Retry>,
     keepalive: bool,
+    tls: Option<Tls>,
+    rate: Option<RateRule>,
+    max_ejected: Percent,
+    /// Held while it is decided whether a server is ejected; for all snapshots of the group.
+    ejecting: Arc<Mutex<()>>,
+    budget: Arc<Budget>,
+    when_all_down: WhenAllDown,
+    protocol: Protocol,
+    send_proxy_protocol: SendProxyProtocol,
     min_healthy: u32,
     health: Option<Arc<HealthSpec>>,
     /// The target of the routes that imply it; none for a group that has a name of its own.
@@ -48,18 +65,8 @@ pub struct Timeouts {
     pub write: Option<Duration>,
     /// How long an unused connection is kept.
     pub idle: Option<Duration>,
-}
-
-/// Picks that may lose the last place at a server to another request. Each loss is another's gain.
-const RACES: usize = 64;
-
-/// Why no server can be picked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NobodyLeft {
-    /// None is up, or those that are were tried.
-    NoServer,
-    /// Those that could be picked work on as many requests as they may.
-    Full,
+    /// The whole request with all its attempts.
+    pub total: Option<Duration>,
 }
 
 /// What of a request decides where it goes.
@@ -80,6 +87,10 @@ pub struct Retry {
     pub on: Vec<RetryCause>,
     /// Whether a request that may have been processed is sent again whatever its method.
     pub non_idempotent: bool,
+    /// Retries as a share of the requests.
+    pub budget: Percent,
+    /// Whether a request whose method is not idempotent gets a connection of its own.
+    pub fresh_post: bool,
 }
 
 impl Upstream {
@@ -99,7 +110,6 @@ impl Upstream {
             .map(Arc::new);
         let servers = carried_over(&full, health.as_deref(), before);
         let policy = full.balance.unwrap_or_default();
-        let has_ramps = servers.iter().any(|server| server.ramp().is_some());
         Self {
             name: name.clone(),
             spec: spec.clone(),
@@ -108,11 +118,22 @@ impl Upstream {
             tiers: tiers(policy, &servers, before),
             servers,
             labels: Labels::default(),
-            has_ramps,
             host: full.host.unwrap_or_default(),
             timeouts: Timeouts::new(full.timeouts.unwrap_or_default()),
             retry: Arc::new(Retry::new(full.retry.unwrap_or_default())),
+            tls: Tls::carried_over(full.tls, before.and_then(|before| before.tls.as_ref())),
+            protocol: full.protocol.unwrap_or_default(),
+            send_proxy_protocol: full.send_proxy_protocol.unwrap_or_default(),
             keepalive: full.keepalive != Some(0),
+            rate: full.outlier.as_ref().map(RateRule::new),
+            max_ejected: full.max_ejected.unwrap_or(outcome::MAX_EJECTED),
+            ejecting: before
+                .map(|before| before.ejecting.clone())
+                .unwrap_or_default(),
+            budget: before
+                .map(|before| before.budget.clone())
+                .unwrap_or_default(),
+            when_all_down: full.when_all_down.unwrap_or_default(),
             min_healthy: full.min_healthy.unwrap_or(1),
             health,
             implied_by: None,
@@ -141,29 +162,16 @@ impl Upstream {
         }
     }
 
-    /// A server for a request that was tried on `pick.tried`: tier by tier, and within each an up one before an unknown one. None when nothing eligible is left.
+    /// A server for a request that was tried on `pick.tried`: tier by tier, and within each an up one before an unknown
+    /// one. Only when nothing eligible is left, one that is ejected: failing requests have said less of it than its
+    /// checks would. None when there is none of these either.
     pub fn pick(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
-        let mut tiers = self.tiers.iter();
-        tiers.find_map(|(_, tier)| balancer::pick(self.policy, tier, pick))
+        self.pick_of(pick).or_else(|| self.last_resort(pick))
     }
 
-    /// Picks a server and counts the attempt in flight, so that no server works on more than it may.
-    pub fn begin(&self, pick: &Pick<'_>) -> Result<InFlight, NobodyLeft> {
-        for _ in 0..RACES {
-            let Some(server) = self.pick(pick) else {
-                break;
-            };
-            if let Some(begun) = InFlight::try_begin(server.clone()) {
-                return Ok(begun);
-            }
-        }
-        let is_full = |server: &Arc<Server>| {
-            server.is_full() && server.is_usable() && !pick.tried.contains(&server.id())
-        };
-        Err(match self.servers.iter().any(is_full) {
-            true => NobodyLeft::Full,
-            false => NobodyLeft::NoServer,
-        })
+    fn pick_of(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
+        let mut tiers = self.tiers.iter();
+        tiers.find_map(|(_, tier)| balancer::pick(self.policy, tier, pick))
     }
 
     /// The part of the group that has these labels, around the same servers.
@@ -182,6 +190,9 @@ impl Upstream {
             hash: self.hash.clone(),
             host: self.host.clone(),
             retry: self.retry.clone(),
+            tls: self.tls.clone(),
+            ejecting: self.ejecting.clone(),
+            budget: self.budget.clone(),
             health: self.health.clone(),
             implied_by: None,
             ..*self
@@ -191,6 +202,42 @@ impl Upstream {
     /// The labels by which its servers were chosen, if it is a part of a group.
     pub fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    #[cold]
+    fn last_resort(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
+        if self.is_full_for(pick) {
+            // Room comes by itself; a server that fails is no better.
+            return None;
+        }
+        let accepting = |accept| Pick { accept, ..*pick };
+        let ejected = self.pick_of(&accepting(Accept::Ejected));
+        if ejected.is_some() || self.when_all_down == WhenAllDown::Fail || !self.is_all_down() {
+            return ejected;
+        }
+        self.pick_of(&accepting(Accept::Unhealthy))
+    }
+
+    /// Whether checks or operators have taken every server out.
+    pub fn is_all_down(&self) -> bool {
+        self.usable() == 0
+    }
+
+    /// What happens when they have.
+    pub fn when_all_down(&self) -> WhenAllDown {
+        self.when_all_down
+    }
+
+    /// Counts a request that may be retried later.
+    pub fn count_request(&self) {
+        if self.retry.attempts > 1 && self.retry.budget.get() < 100 {
+            self.budget.request();
+        }
+    }
+
+    /// Takes one retry from the group's budget at `now` (milliseconds by a clock that only goes on).
+    pub fn spend_retry(&self, now: u64) -> bool {
+        self.budget.spend(self.retry.budget, now)
     }
 
     /// Servers that are usable as the rails count: admin up and health not down, backups too.
@@ -219,11 +266,6 @@ impl Upstream {
     /// How it picks.
     pub fn policy(&self) -> BalanceSpec {
         self.policy
-    }
-
-    /// Whether a pick needs to know the time.
-    pub fn needs_time(&self) -> bool {
-        self.measures_latency() || self.has_ramps
     }
 
     /// Whether its balancer wants to know how fast its servers answer.
@@ -272,6 +314,21 @@ impl Upstream {
         self.keepalive
     }
 
+    /// How connections to its servers are secured, if they are.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
+    /// The protocol spoken to its servers.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The PROXY header that begins each connection to a server.
+    pub fn send_proxy_protocol(&self) -> SendProxyProtocol {
+        self.send_proxy_protocol
+    }
+
     /// A change that leaves fewer usable servers is refused.
     pub fn min_healthy(&self) -> u32 {
         self.min_healthy
@@ -281,60 +338,6 @@ impl Upstream {
     pub fn health(&self) -> Option<&Arc<HealthSpec>> {
         self.health.as_ref()
     }
-}
-
-/// Each tier with its turns going on from the one of its number before.
-fn tiers(
-    policy: BalanceSpec,
-    servers: &[Arc<Server>],
-    before: Option<&Upstream>,
-) -> Box<[(u32, Tier)]> {
-    let numbers: BTreeSet<u32> = servers.iter().map(|server| server.tier()).collect();
-    let tier = |number| {
-        let members = servers.iter().filter(|server| server.tier() == number);
-        let mut old = before.iter().flat_map(|before| &before.tiers);
-        let old = old.find(|(its, _)| *its == number).map(|(_, tier)| tier);
-        (number, Tier::new(policy, members, old))
-    };
-    numbers.into_iter().map(tier).collect()
-}
-
-fn carried_over(
-    spec: &UpstreamSpec,
-    health: Option<&HealthSpec>,
-    before: Option<&Upstream>,
-) -> Vec<Arc<Server>> {
-    let old: HashMap<&Address, &Arc<Server>> = before
-        .into_iter()
-        .flat_map(|before| &before.servers)
-        .map(|server| (server.address(), server))
-        .collect();
-    let start = health.and_then(|health| health.start).unwrap_or_default();
-    let new = || Arc::new(ServerState::new(start));
-    let server = |spec: &ServerSpec| {
-        let old = old.get(&spec.address).copied();
-        let state = old.map_or_else(new, |old| old.shared().clone());
-        let server = Server::new(spec, health.is_some(), state);
-        let ramp = ramp(&server, old, before.is_some());
-        Arc::new(server.with_ramp(ramp))
-    };
-    spec.servers.iter().map(server).collect()
-}
-
-/// The slow start of a server: due when it joins a group that is there already, or when the operator lets
-/// it take requests again; else it goes on. A group that comes with all of its servers has nobody to
-/// spare them.
-fn ramp(server: &Server, old: Option<&Arc<Server>>, has_group: bool) -> Option<Ramp> {
-    let length = server.spec().slow_start.limit()?;
-    let recoveries = server.shared().recoveries();
-    Some(match old {
-        None => Ramp::new(length, recoveries, has_group),
-        Some(old) if server.is_let() && !old.is_let() => Ramp::new(length, recoveries, true),
-        Some(old) => match old.ramp() {
-            Some(ramp) => ramp.of_length(length),
-            None => Ramp::new(length, recoveries, false),
-        },
-    })
 }
 
 impl Timeouts {
@@ -365,6 +368,7 @@ impl Timeouts {
             read: limit(spec.read, Span::from_secs(60)),
             write: limit(spec.write, Span::from_secs(30)),
             idle: limit(spec.idle, Span::from_secs(30)),
+            total: limit(spec.total, Span::default()),
         }
     }
 }
@@ -377,6 +381,8 @@ impl Retry {
             attempts: spec.attempts.unwrap_or(2).max(1),
             on: spec.on.unwrap_or_else(every),
             non_idempotent: spec.non_idempotent.unwrap_or(false),
+            budget: spec.budget.unwrap_or(Percent::new(10)),
+            fresh_post: spec.fresh_post.unwrap_or(false),
         }
     }
 }

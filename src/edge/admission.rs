@@ -35,6 +35,7 @@ impl Connections {
 }
 
 /// One open connection: counted until this is dropped.
+#[derive(Debug)]
 pub(super) struct Open(Connections);
 
 impl Drop for Open {
@@ -97,6 +98,7 @@ impl Shards {
 }
 
 /// One connection of an address: counted until this is dropped.
+#[derive(Debug)]
 pub(super) struct FromAddress {
     counts: ByAddress,
     network: IpAddr,

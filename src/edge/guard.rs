@@ -8,8 +8,9 @@ mod deadline;
 mod plumbing;
 mod reading;
 
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use http::StatusCode;
@@ -56,7 +57,12 @@ pub(super) struct Guard {
     writing: Deadline,
     given: Pace,
     taken: Pace,
+    /// Counts the connection as open.
+    place: Option<Place>,
 }
+
+/// What counts a connection for as long as its socket is open.
+pub(super) type Place = Box<dyn fmt::Debug + Send + Sync>;
 
 impl Guard {
     /// Guards a connection that carries HTTP/1.
@@ -83,6 +89,19 @@ impl Guard {
             writing: Deadline::default(),
             given: Pace::default(),
             taken: Pace::default(),
+            place: None,
         }
+    }
+
+    /// The first byte has come already.
+    pub(super) fn begun(mut self, since: Option<Instant>) -> Self {
+        self.stage = Stage::beginning(since);
+        self
+    }
+
+    /// Keeps the connection's place until its socket is closed, which after a refusal is later than Pingora thinks.
+    pub(super) fn with_place(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
     }
 }

@@ -31,5 +31,5 @@ pub(super) async fn answer(mut stream: Stream) {
     let _in_time = timeout(LINGER, ending).await;
 }
 
-static LINGERING: Semaphore = Semaphore::const_new(256);
+static LINGERING: Semaphore = Semaphore::const_new(32);
 const LINGER: Duration = Duration::from_secs(1);

@@ -2,10 +2,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::Method;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
+use pingora_http::RequestHeader;
+
+use crate::ports::client_connection::Refusal;
+use crate::strict::Rule;
 
 /// What one client of HTTP/2 may take, besides what Pingora bounds by itself.
 #[derive(Debug, Clone, Copy)]
@@ -42,9 +47,10 @@ impl<A> PriorKnowledge<A> {
 impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for PriorKnowledge<A> {
     async fn process_new_http(
         self: &Arc<Self>,
-        session: ServerSession,
+        mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        refuse_connect(session.req_header_mut());
         self.proxy.process_new_http(session, shutdown).await
     }
 
@@ -60,5 +66,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for PriorKnowledge<
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
+    }
+}
+
+/// Pingora would answer CONNECT itself, without a reason and a line in the log.
+fn refuse_connect(head: &mut RequestHeader) {
+    if head.method == Method::CONNECT {
+        let refusal = Refusal {
+            rule: Rule::MethodRefused,
+            method: head.method.to_string(),
+            target: head.uri.to_string(),
+        };
+        head.extensions_mut().insert(refusal);
+        head.set_method(Method::GET);
     }
 }

@@ -21,10 +21,11 @@ use tokio_rustls::rustls::crypto::ring::{Ticketer, default_provider};
 use tokio_rustls::rustls::server::{ProducesTickets, WebPkiClientVerifier};
 
 use super::preface::Protocol;
+use crate::ports::pem::WatchedFiles;
 use crate::ports::telemetry::{HandshakeFailure, Metrics};
 use connection::TlsConnection;
+use files::Loaded;
 pub use files::{CertificateFiles, TlsFiles, TlsProblem, check};
-use files::{Loaded, Print};
 pub use watch::Watch;
 
 /// TLS of one listener: cheap to clone, and all clones change together.
@@ -35,7 +36,7 @@ pub struct Tls(Arc<Inner>);
 struct Inner {
     files: TlsFiles,
     /// The files as they were before they were first read.
-    first: Vec<Print>,
+    watched: WatchedFiles,
     protocols: Vec<Vec<u8>>,
     /// Read once for each handshake, and written when a file has changed: a lock is all that it needs.
     serving: RwLock<Serving>,
@@ -65,13 +66,13 @@ impl Tls {
             .filter(|(is_spoken, _)| *is_spoken)
             .map(|(_, name)| name.to_vec())
             .collect();
-        let first = files.prints();
+        let watched = files.watched();
         let mut loaded = Loaded::read(&files)?;
         let warnings = std::mem::take(&mut loaded.warnings);
         let serving = Serving::new(loaded, &protocols, None)?;
         let tls = Self(Arc::new(Inner {
             files,
-            first,
+            watched,
             protocols,
             serving: RwLock::new(serving),
         }));

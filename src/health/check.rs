@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use crate::spec::{CheckType, HealthSpec, Span, StatusRange};
+use crate::domain::upstream::Upstream;
+use crate::spec::{CheckType, HealthSpec, SendProxyProtocol, Span, StatusRange};
 
 /// A group's checks as used: every default filled in. Two that are equal need no new schedules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Check {
     pub rise: u32,
     /// Probes of the group at a time; 0 means no limit.
     pub concurrency: usize,
+    /// The PROXY header that begins a probe's connection.
+    pub send_proxy_protocol: SendProxyProtocol,
 }
 
 /// What is asked of a server.
@@ -64,6 +67,16 @@ impl Check {
             fall: spec.fall.unwrap_or(FALL),
             rise: spec.rise.unwrap_or(RISE),
             concurrency: usize::try_from(concurrency).unwrap_or(usize::MAX),
+            send_proxy_protocol: SendProxyProtocol::Off,
+        })
+    }
+
+    /// The checks of a group, if it has any.
+    pub fn of(upstream: &Upstream) -> Option<Self> {
+        let check = Self::new(upstream.health()?)?;
+        Some(Self {
+            send_proxy_protocol: upstream.send_proxy_protocol(),
+            ..check
         })
     }
 }

@@ -14,7 +14,7 @@ use super::{Check, HealthChecker, permits};
 use crate::domain::server::{Server, ServerId};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
-use crate::spec::{HealthSpec, Name};
+use crate::spec::Name;
 
 /// The groups that have checks, each with a running schedule per server.
 pub(super) struct Groups {
@@ -40,26 +40,24 @@ impl Groups {
         self.round += 1;
         let round = self.round;
         for upstream in snapshot.upstreams() {
-            if let Some(spec) = upstream.health()
-                && let Some(group) = self.group(upstream, spec)
-            {
+            if let Some(group) = self.group(upstream) {
                 group.round = round;
             }
         }
         self.by_name.retain(|_, group| group.round == round);
     }
 
-    fn group(&mut self, upstream: &Arc<Upstream>, spec: &HealthSpec) -> Option<&mut Group> {
+    fn group(&mut self, upstream: &Arc<Upstream>) -> Option<&mut Group> {
         match self.by_name.entry(upstream.name().clone()) {
             Entry::Occupied(mut entry) => {
                 let group = entry.get_mut();
                 if !Arc::ptr_eq(&group.upstream, upstream) {
-                    group.change(upstream, Check::new(spec)?, &self.checker);
+                    group.change(upstream, Check::of(upstream)?, &self.checker);
                 }
                 Some(entry.into_mut())
             }
             Entry::Vacant(entry) => {
-                let check = Check::new(spec)?;
+                let check = Check::of(upstream)?;
                 Some(entry.insert(Group::start(upstream, check, &self.checker)))
             }
         }

@@ -15,6 +15,7 @@ use pingora_load_balancing::health_check::HealthCheck;
 use pingora_load_balancing::{Backend, Extensions};
 
 use super::{Check, Question};
+use crate::ports::proxy_header::header;
 use crate::spec::{Address, StatusRange};
 
 /// Asks one question of one server at a time, over a connection of its own: a kept one would hide a
@@ -30,18 +31,20 @@ impl Probe {
     }
 
     async fn ask(&self, target: &SocketAddr) -> Result<Option<u16>, Failure> {
+        // It is nobody's connection but ours.
+        let first = &header(self.check.send_proxy_protocol, None);
         match &self.check.question {
-            Question::Connect => raw::connect(target).await.map(|_| None),
+            Question::Connect => raw::connect(target, first).await.map(|_| None),
             Question::Get {
                 path,
                 host,
                 statuses,
             } => {
-                let status = http::get(target, path, host.as_deref()).await?;
+                let status = http::get(target, first, path, host.as_deref()).await?;
                 judge(status, statuses)
             }
             Question::Raw { request, statuses } => {
-                let status = raw::ask(target, request.as_bytes()).await?;
+                let status = raw::ask(target, first, request.as_bytes()).await?;
                 judge(status, statuses)
             }
         }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::groups::Watch;
 use super::probe::Aim;
 use super::{HealthChecker, ProbeEnd};
+use crate::clock;
 use crate::domain::server::{Health, LastCheck, ServerState};
 use crate::domain::streak::Streak;
 use crate::spec::{Address, Name};
@@ -105,6 +106,10 @@ impl Schedule {
             && let Some(health) = streak.record(passed)
             && self.state.set_health(health, now)
         {
+            if health == Health::Up {
+                // Two in a row and more have passed since it was down: that says more than requests before.
+                self.state.ejection().readmit(clock::monotonic_ms());
+            }
             self.announce(health, &outcome.detail);
         }
     }

@@ -44,6 +44,8 @@ impl Metrics {
         Self(Arc::new(Inner {
             requests: Shards::new(RequestCounters::default),
             retries: CounterSet::default(),
+            retries_denied: AtomicU64::new(0),
+            ejections: AtomicU64::new(0),
             generated: CounterSet::default(),
             connections_accepted: AtomicU64::new(0),
             connections_closed: AtomicU64::new(0),
@@ -64,6 +66,16 @@ impl Metrics {
         if let Some(mine) = self.0.requests.mine() {
             mine.add(StatusClass::of(status), duration);
         }
+    }
+
+    /// A request was not tried again because its group's budget is spent.
+    pub fn retry_denied(&self) {
+        add(&self.0.retries_denied, 1);
+    }
+
+    /// Failing requests have ejected a server.
+    pub fn ejected(&self) {
+        add(&self.0.ejections, 1);
     }
 
     /// A request goes to another server because of `cause`.
@@ -189,6 +201,8 @@ impl Drop for OpenConnection {
 struct Inner {
     requests: Shards<RequestCounters>,
     retries: CounterSet<RetryCause>,
+    retries_denied: AtomicU64,
+    ejections: AtomicU64,
     generated: CounterSet<Reason>,
     connections_accepted: AtomicU64,
     /// A counter of its own: accepted less closed is open, and neither ever goes back.

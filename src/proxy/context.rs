@@ -12,6 +12,7 @@ use crate::domain::server::{InFlight, Server, ServerId};
 use crate::domain::upstream::{Timeouts, Upstream};
 use crate::ports::client_connection::Refusal;
 use crate::ports::telemetry::Reason;
+use crate::spec::Protocol;
 
 /// What one request carries from phase to phase. It keeps no snapshot: a retry looks its group up again.
 pub struct RequestCtx {
@@ -32,6 +33,8 @@ pub struct RequestCtx {
     pub(super) received: u64,
     /// The hash of what decides where the request goes, if something of it does.
     pub(super) key: Option<u64>,
+    /// Interim responses of the attempt under way.
+    pub(super) interim: u8,
     pub(super) attempts: Vec<Attempt>,
     /// Retries because a kept connection turned out to be closed; these are no attempts at a server.
     pub(super) stale: u8,
@@ -74,6 +77,7 @@ impl RequestCtx {
             refusal: None,
             received: 0,
             key: None,
+            interim: 0,
             attempts: Vec::with_capacity(1),
             stale: 0,
             tried: Vec::new(),
@@ -115,6 +119,9 @@ impl RequestCtx {
             failure: None,
         });
         let server = self.current.insert(next).server();
+        if server.shared().ejection().is_unproven() {
+            server.shared().ejection().try_again(clock::monotonic_ms());
+        }
         Some((self.upstream.as_deref()?, server))
     }
 
@@ -148,10 +155,25 @@ impl RequestCtx {
     /// The attempt is connected. A tunnel has one limit of its own, so that before it the ordinary
     /// ones are ours to watch.
     pub(super) fn connected(&mut self, connection: RawFd) {
-        let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connection());
-        self.connection = Some(of_tunnel.unwrap_or(connection));
+        let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connected());
+        // A connection of HTTP/2 is not one request's to end.
+        let is_shared = !self.asks_for_tunnel && self.speaks_http2();
+        self.connection = (!is_shared).then_some(of_tunnel.unwrap_or(connection));
         self.received = 0;
-        self.silence = None;
+        self.interim = 0;
+        self.watch(|_| None);
+    }
+
+    /// When the request with all its attempts must have ended. A tunnel has no end.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let upstream = self.upstream.as_ref().filter(|_| !self.asks_for_tunnel)?;
+        self.started.checked_add(upstream.timeouts().total?)
+    }
+
+    /// Whether the server is to be spoken to in HTTP/2.
+    pub(super) fn speaks_http2(&self) -> bool {
+        let upstream = self.upstream.as_ref();
+        upstream.is_some_and(|upstream| upstream.protocol() == Protocol::Http2)
     }
 
     /// The whole request was sent: the first byte of the response is waited for from now on.
@@ -176,8 +198,10 @@ impl RequestCtx {
     fn watch(&mut self, limit: impl Fn(&Timeouts) -> Option<Duration>) {
         let upstream = self.upstream.as_ref();
         let limit = upstream.and_then(|upstream| limit(upstream.timeouts()));
-        self.silence = self.connection.zip(limit).and_then(|(connection, limit)| {
-            let begun = Silence::begin(connection, limit);
+        let end = self.deadline();
+        let watched = self.connection.filter(|_| limit.is_some() || end.is_some());
+        self.silence = watched.and_then(|connection| {
+            let begun = Silence::begin(connection, limit, end);
             begun
                 .inspect_err(|error| log::warn!("a server's silence is not watched: {error}"))
                 .ok()

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -11,11 +12,23 @@ pub(super) fn reason(error: &Error) -> Reason {
     use ErrorType::*;
     match (error.esource(), error.etype()) {
         (_, ConnectTimedout) => Reason::ConnectTimeout,
+        (ErrorSource::Upstream, TLSHandshakeFailure | TLSHandshakeTimedout | InvalidCert) => {
+            // Pingora keeps of rustls's error nothing but its text.
+            match error.context.as_ref() {
+                Some(context) if context.as_str().contains("invalid peer certificate") => {
+                    Reason::UpstreamCertificate
+                }
+                _ => Reason::UpstreamTls,
+            }
+        }
         (_, ConnectRefused | ConnectNoRoute | ConnectError | SocketError | BindError) => {
             Reason::ConnectFailed
         }
         (ErrorSource::Downstream, InvalidHTTPHeader) => Reason::BadRequestFraming,
         (ErrorSource::Downstream, _) => Reason::ClientAborted,
+        (_, Custom("Unframed")) => Reason::HttpVersion,
+        (ErrorSource::Upstream, Custom("PingTimedout")) => Reason::UpstreamTimeout,
+        (ErrorSource::Upstream, H2Error) => Reason::UpstreamReset,
         (ErrorSource::Upstream, ReadTimedout | WriteTimedout) => Reason::UpstreamTimeout,
         (ErrorSource::Upstream, ReadError | WriteError | ConnectionClosed) => Reason::UpstreamReset,
         (ErrorSource::Upstream, _) => Reason::UpstreamInvalidResponse,
@@ -35,6 +48,9 @@ pub(super) async fn respond(
     reason: Reason,
     rule: Option<Rule>,
 ) -> Result<()> {
+    if is_grpc(session) {
+        return respond_grpc(session, reason);
+    }
     let status = reason.status();
     let text = match rule {
         Some(rule) => format!(
@@ -47,6 +63,10 @@ pub(super) async fn respond(
     };
     let body = Bytes::from(text);
     let mut head = ResponseHeader::build(status, Some(5))?;
+    if status == 503 {
+        // Checks, and operators with a script, take about so long to bring something back.
+        head.insert_header(http::header::RETRY_AFTER, "1")?;
+    }
     if status == 405 {
         head.insert_header("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
     }
@@ -64,4 +84,39 @@ pub(super) async fn respond(
         session.write_response_body(Some(body), true).await?;
     }
     Ok(())
+}
+
+/// A client of gRPC looks for the status of its call, and takes everything else for a broken server.
+fn is_grpc(session: &Session) -> bool {
+    let head = session.req_header();
+    let kind = head.headers.get(http::header::CONTENT_TYPE);
+    let rest = kind.and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
+    session.is_http2() && matches!(rest, Some([] | [b'+' | b';', ..]))
+}
+
+/// A response that is nothing but trailers, in the terms of gRPC's "HTTP2 protocol mapping".
+fn respond_grpc(session: &mut Session, reason: Reason) -> Result<()> {
+    let status = reason.status();
+    let mut head = ResponseHeader::build(200, Some(3))?;
+    head.insert_header(http::header::CONTENT_TYPE, "application/grpc")?;
+    head.insert_header("grpc-status", grpc_status(status))?;
+    let message = format!("{status} {}", reason.as_str());
+    head.insert_header("grpc-message", message)?;
+    match session.as_mut() {
+        // The end of the stream is in the head itself, as it must be where that stands for trailers.
+        ServerSession::H2(stream) => stream.write_response_header(Box::new(head), true),
+        _ => Ok(()),
+    }
+}
+
+/// The status of a call that failed with this HTTP status: gRPC's own table.
+fn grpc_status(status: u16) -> &'static str {
+    match status {
+        400 => "13",                   // INTERNAL
+        401 => "16",                   // UNAUTHENTICATED
+        403 => "7",                    // PERMISSION_DENIED
+        404 => "12",                   // UNIMPLEMENTED
+        429 | 502 | 503 | 504 => "14", // UNAVAILABLE
+        _ => "2",                      // UNKNOWN
+    }
 }

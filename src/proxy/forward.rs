@@ -12,6 +12,8 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::RequestCtx;
+use crate::domain::server::Server;
+use crate::domain::upstream::Upstream;
 use crate::spec::HostHeader;
 
 // For reading the name, which has its hash; for setting the text, which Pingora need not copy.
@@ -145,7 +147,7 @@ pub(super) fn request(
         set(request, "X-Forwarded-Host", received)?;
     }
     request.insert_header("X-Request-ID", ctx.request_id.value())?;
-    if !upstream.keeps_connections() {
+    if !upstream.keeps_connections() && request.version != Version::HTTP_2 {
         request.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
     }
     Ok(())
@@ -153,7 +155,7 @@ pub(super) fn request(
 
 /// A target in absolute-form is for proxies: servers get the path alone (RFC 9112 section 3.2.1), as
 /// from nginx. Pingora has checked that its authority is the Host.
-fn to_origin_form(request: &mut RequestHeader) {
+pub(super) fn to_origin_form(request: &mut RequestHeader) {
     let is_absolute = !matches!(request.raw_path().first(), Some(b'/' | b'*'));
     if is_absolute && request.raw_path_is_utf8() {
         request.set_uri(request.uri.clone());
@@ -179,6 +181,13 @@ fn host_for<'a>(rule: &'a HostHeader, received: &'a str, server: &'a str) -> Opt
             owned => Some(owned),
         },
     }
+}
+
+/// The Host header that a server will see.
+pub(super) fn host_sent_on(head: &RequestHeader, upstream: &Upstream, server: &Server) -> String {
+    let received = received_host(head);
+    let sent = host_for(upstream.host(), received, server.label());
+    sent.map_or_else(|| received.to_owned(), Cow::into_owned)
 }
 
 fn without_port(host: &str) -> &str {

@@ -1,11 +1,14 @@
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_core::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
 
 use super::{Proxy, RequestCtx, failure};
-use crate::domain::server::InFlight;
+use crate::clock;
+use crate::domain::server::{InFlight, Server};
 use crate::domain::upstream::Upstream;
+use crate::ports::server_tls::ServerTls;
 use crate::ports::telemetry::{Reason, RetryCause as Counted};
 use crate::spec::RetryCause;
 
@@ -18,11 +21,25 @@ impl Proxy {
         mut error: Box<Error>,
     ) -> Box<Error> {
         let reason = failure::reason(&error);
+        if matches!(reason, Reason::UpstreamTls | Reason::UpstreamCertificate) {
+            tell(ctx, &error);
+        }
+        // Only a kept connection of HTTP/2 fails like this: there was no room on it any more.
+        let is_stale = *error.etype() == ErrorType::H2Error && ctx.stale < MOST_STALE;
+        if !is_stale {
+            self.note_failure(ctx);
+        }
         ctx.failed(reason.as_str());
         ctx.reason = Some(reason);
-        let unsent =
-            session.response_written().is_none() && !session.as_ref().retry_buffer_truncated();
-        error.set_retry(unsent && self.retry(ctx, RetryCause::Connect, Counted::Connect));
+        let unsent = is_unanswered(session) && !session.as_ref().retry_buffer_truncated();
+        if unsent && is_stale {
+            ctx.forgive();
+        }
+        let counted = match is_stale {
+            true => Counted::StaleConnection,
+            false => Counted::Connect,
+        };
+        error.set_retry(unsent && self.retry(ctx, RetryCause::Connect, counted));
         error
     }
 
@@ -51,17 +68,22 @@ impl Proxy {
         } else {
             failure::reason(&error)
         };
+        // Servers close kept connections when they please: that is no fault of the server's. An answer
+        // that is no HTTP is. A server that refuses a stream may take it on another connection.
+        let is_refused = was_refused(&error);
+        let is_stale =
+            (is_refused || reused && reason == Reason::UpstreamReset) && ctx.stale < MOST_STALE;
+        if !is_stale {
+            self.note_failure(ctx);
+        }
         ctx.failed(reason.as_str());
         ctx.reason = Some(reason);
-        // Servers close kept connections when they please: that is no fault of the server's. An answer
-        // that is no HTTP is.
-        let is_stale = reused && reason == Reason::UpstreamReset && ctx.stale < MOST_STALE;
         let (cause, counted) = match (is_silent, is_stale) {
             (true, _) => (RetryCause::Timeout, Counted::Timeout),
             (_, true) => (RetryCause::Reset, Counted::StaleConnection),
             _ => (RetryCause::Reset, Counted::Reset),
         };
-        let may_repeat = may_repeat(session, ctx);
+        let may_repeat = may_repeat(session, ctx, is_refused);
         if may_repeat && is_stale {
             ctx.forgive();
         }
@@ -84,7 +106,7 @@ impl Proxy {
             504 => RetryCause::Status504,
             _ => return Ok(()),
         };
-        if !may_repeat(session, ctx) || !self.allows(ctx, cause) {
+        if !may_repeat(session, ctx, false) || !self.allows(ctx, cause) {
             return Ok(());
         }
         let failed = ctx.server().map(|server| server.id());
@@ -93,6 +115,9 @@ impl Proxy {
         let Some((upstream, server)) = self.next(ctx, &tried) else {
             return Ok(());
         };
+        if !self.spend(&upstream) {
+            return Ok(());
+        }
         ctx.failed("status");
         self.metrics.retried(match cause {
             RetryCause::Status502 => Counted::BadGateway,
@@ -114,16 +139,54 @@ impl Proxy {
         let Some((upstream, server)) = self.next(ctx, ctx.tried()) else {
             return false;
         };
+        // A connection that was closed already has asked nothing of its server.
+        if counted != Counted::StaleConnection && !self.spend(&upstream) {
+            return false;
+        }
         self.metrics.retried(counted);
         ctx.retry_on(upstream, server);
         true
+    }
+
+    /// Takes one retry from the group's budget.
+    fn spend(&self, upstream: &Upstream) -> bool {
+        let is_allowed = upstream.spend_retry(clock::monotonic_ms());
+        if !is_allowed {
+            self.metrics.retry_denied();
+        }
+        is_allowed
+    }
+
+    /// The attempt under way failed: that may eject its server.
+    fn note_failure(&self, ctx: &RequestCtx) {
+        if let (Some(upstream), Some(server)) = (&ctx.upstream, ctx.server()) {
+            let ejected = upstream.failed(server, clock::monotonic_ms());
+            self.tell_ejected(upstream, server, ejected);
+        }
+    }
+
+    /// So may the status of its answer, or it shows that the server is back.
+    pub(super) fn note_answer(&self, ctx: &RequestCtx, status: u16) {
+        if let (Some(upstream), Some(server)) = (&ctx.upstream, ctx.server()) {
+            let ejected = upstream.answered(server, status, clock::monotonic_ms);
+            self.tell_ejected(upstream, server, ejected);
+        }
+    }
+
+    fn tell_ejected(&self, upstream: &Upstream, server: &Server, ejected: Option<Duration>) {
+        let Some(length) = ejected else { return };
+        self.metrics.ejected();
+        let (name, address) = (upstream.name(), server.label());
+        ::log::warn!("server {address} of {name} is ejected for {length:?}: requests to it fail");
     }
 
     fn allows(&self, ctx: &RequestCtx, cause: RetryCause) -> bool {
         let rule = ctx.upstream.as_ref().map(|upstream| upstream.retry());
         rule.is_some_and(|rule| {
             ctx.counted() < usize::from(rule.attempts) && rule.on.contains(&cause)
-        })
+        }) && ctx
+            .deadline()
+            .is_none_or(|deadline| Instant::now() < deadline)
     }
 
     /// Another server of the same group, as it is now; none if the group is gone.
@@ -134,8 +197,16 @@ impl Proxy {
     ) -> Option<(Arc<Upstream>, InFlight)> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
-        let begun = upstream.begin(&super::pick(upstream, tried, ctx.key));
+        let begun = upstream.begin(&super::pick::another(tried, ctx.key, clock::monotonic_ms()));
         Some((upstream.clone(), begun.ok()?))
+    }
+}
+
+/// The operator alone can mend a handshake that fails: the log says what the access log's reason does not.
+fn tell(ctx: &RequestCtx, error: &Error) {
+    let tls = ctx.upstream.as_ref().and_then(|upstream| upstream.tls());
+    if let (Some(used), Some(server)) = (tls.and_then(ServerTls::of), ctx.server()) {
+        used.tell(server.label(), error);
     }
 }
 
@@ -152,15 +223,26 @@ fn is_timeout(error: &Error) -> bool {
     )
 }
 
-fn may_repeat(session: &Session, ctx: &RequestCtx) -> bool {
+/// Whether a server of HTTP/2 says that it has not looked at the request: it refused the stream, or
+/// takes no more of them on this connection (RFC 9113 section 8.7). Pingora marks just these so.
+fn was_refused(error: &Error) -> bool {
+    *error.etype() == ErrorType::H2Error && matches!(error.retry, RetryType::Decided(true))
+}
+
+/// Whether nothing but interim responses was passed on.
+pub(super) fn is_unanswered(session: &Session) -> bool {
+    session
+        .response_written()
+        .is_none_or(|head| head.status.is_informational())
+}
+
+/// `unseen`: the server has not looked at the request.
+fn may_repeat(session: &Session, ctx: &RequestCtx, unseen: bool) -> bool {
     let any_method = ctx
         .upstream
         .as_ref()
         .is_some_and(|upstream| upstream.retry().non_idempotent);
-    let nothing_passed_on = session
-        .response_written()
-        .is_none_or(|head| head.status.is_informational());
-    nothing_passed_on
+    is_unanswered(session)
         && !session.as_ref().retry_buffer_truncated()
-        && (any_method || session.req_header().method.is_idempotent())
+        && (unseen || any_method || session.req_header().method.is_idempotent())
 }

@@ -13,6 +13,8 @@ use tokio::task::JoinHandle;
 /// The watch over a server's silence before the response's first byte or after it: in the one of the
 /// two in which it may be silent for less long.
 ///
+/// Or over all of it, where the whole request has a limit: then it ends in any case.
+///
 /// Pingora has one limit for all reads from a server, so that one is set to the longer, and this shuts
 /// the connection down when the shorter is over. It works on a duplicate of the socket: the
 /// original's number may belong to another connection by then. Ends when it is dropped.
@@ -30,14 +32,18 @@ struct Wait {
 
 impl Silence {
     /// Begins to watch this connection.
-    pub(super) fn begin(connection: RawFd, limit: Duration) -> io::Result<Self> {
+    pub(super) fn begin(
+        connection: RawFd,
+        limit: Option<Duration>,
+        end: Option<Instant>,
+    ) -> io::Result<Self> {
         let socket = OwnedHandle::dup(&connection).map_err(io::Error::other)?;
         let wait = Arc::new(Wait {
             began: Instant::now(),
             moved: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         });
-        let task = tokio::spawn(watch(wait.clone(), socket, limit));
+        let task = tokio::spawn(watch(wait.clone(), socket, limit, end));
         Ok(Self { wait, task })
     }
 
@@ -61,22 +67,42 @@ impl Drop for Silence {
     }
 }
 
-async fn watch(wait: Arc<Wait>, socket: OwnedHandle, limit: Duration) {
+async fn watch(
+    wait: Arc<Wait>,
+    socket: OwnedHandle,
+    limit: Option<Duration>,
+    end: Option<Instant>,
+) {
+    let silence = async {
+        match limit {
+            Some(limit) => silent_for(limit, &wait, &socket).await,
+            None => std::future::pending().await,
+        }
+    };
+    match end {
+        Some(end) => {
+            let _whichever = tokio::time::timeout_at(end.into(), silence).await;
+        }
+        None => silence.await,
+    }
+    wait.is_over.store(true, Ordering::Release);
+    // A connection that is gone already needs no end.
+    let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
+}
+
+async fn silent_for(limit: Duration, wait: &Wait, socket: &OwnedHandle) {
     loop {
         let moved = Duration::from_millis(wait.moved.load(Ordering::Relaxed));
         let deadline = wait.began + moved + limit;
         if Instant::now() < deadline {
             tokio::time::sleep_until(deadline.into()).await;
-        } else if has_unread(&socket) {
+        } else if has_unread(socket) {
             // It is the client that is slow: what has come is not asked for.
             tokio::time::sleep(limit).await;
         } else {
             break;
         }
     }
-    wait.is_over.store(true, Ordering::Release);
-    // A connection that is gone already needs no end.
-    let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
 }
 
 fn has_unread(socket: &OwnedHandle) -> bool {

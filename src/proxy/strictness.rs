@@ -3,14 +3,15 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use pingora_core::{Error, ErrorType, Result};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
 use super::{ClientLimits, RequestCtx};
 use crate::ports::client_connection::{ClientConnection, Refusal};
-use crate::strict::{Rule, is_target, normal_target};
+use crate::strict::response::{MOST_INTERIM, ResponseRule, check_codings, one_length};
+use crate::strict::{Rule, is_host, is_shadow, is_target, normal_target};
 
 use crate::ports::telemetry::Reason;
 
@@ -18,6 +19,14 @@ use crate::ports::telemetry::Reason;
 pub(super) fn connection(session: &Session) -> Option<&ClientConnection> {
     let digest = session.digest()?.proxy_digest.as_deref()?;
     ClientConnection::of(digest.user_data.as_deref()?)
+}
+
+/// What the edge refused in this request's place.
+pub(super) fn refusal(session: &Session) -> Option<Refusal> {
+    if session.is_http2() {
+        return session.req_header().extensions.get::<Refusal>().cloned();
+    }
+    connection(session)?.refusal().cloned()
 }
 
 /// Why a request is not routed at all; none if it is fine. From here on its path has its normal form.
@@ -29,10 +38,11 @@ pub(super) fn refused(
     if let Some(refusal) = &ctx.refusal {
         return Some(refusal.rule.into());
     }
-    if session.is_http2()
-        && let Some(reason) = of_http2(session.req_header(), limits)
-    {
-        return Some(reason);
+    if session.is_http2() {
+        let reason = of_http2(session.req_header(), limits).or_else(|| without_body(session));
+        if reason.is_some() {
+            return reason;
+        }
     }
     let rule = normalise(session.req_header_mut()).err()?;
     let head = session.req_header();
@@ -66,6 +76,36 @@ pub(super) fn body_fits(
     Err(error.into_down())
 }
 
+/// Checks what a server says of a response, and leaves it one length.
+///
+/// # Errors
+/// When it breaks a rule: then its connection is over.
+pub(super) fn check_response(response: &mut ResponseHeader, ctx: &mut RequestCtx) -> Result<()> {
+    if response.status.is_informational() {
+        ctx.interim = ctx.interim.saturating_add(1);
+        if ctx.interim > MOST_INTERIM {
+            return Err(invalid(ResponseRule::InterimMany));
+        }
+    }
+    let lines = |name| {
+        response
+            .headers
+            .get_all(name)
+            .iter()
+            .map(HeaderValue::as_bytes)
+    };
+    let is_current = response.version != Version::HTTP_10;
+    check_codings(lines(TRANSFER_ENCODING), is_current).map_err(invalid)?;
+    if let Some(length) = one_length(lines(CONTENT_LENGTH)).map(<[u8]>::to_vec) {
+        response.insert_header(CONTENT_LENGTH, length)?;
+    }
+    Ok(())
+}
+
+fn invalid(rule: ResponseRule) -> Box<Error> {
+    Error::explain(ErrorType::InvalidHTTPHeader, rule.text()).into_up()
+}
+
 /// The rule that the request broke, if it is one.
 pub(super) fn rule(session: &Session, ctx: &RequestCtx) -> Option<Rule> {
     let of_connection = connection(session).and_then(ClientConnection::refusal);
@@ -75,9 +115,10 @@ pub(super) fn rule(session: &Session, ctx: &RequestCtx) -> Option<Rule> {
 }
 
 /// Gives the target its one normal form, for routing and for the server alike.
-fn normalise(head: &mut RequestHeader) -> std::result::Result<(), Rule> {
+pub(super) fn normalise(head: &mut RequestHeader) -> std::result::Result<(), Rule> {
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| Rule::TargetByte)?;
-    if raw.starts_with('/') {
+    // The path of HTTP/2 stands beside an authority, which must stay.
+    if raw.starts_with('/') && head.uri.authority().is_none() {
         if let Cow::Owned(normal) = normal_target(raw)? {
             return head
                 .set_raw_path(normal.as_bytes())
@@ -113,7 +154,8 @@ fn of_http2(head: &RequestHeader, limits: &ClientLimits) -> Option<Reason> {
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Some(Reason::MethodNotAllowed);
     }
-    if !is_target(head.raw_path()) {
+    let is_server = head.raw_path() == b"*" && head.method != Method::OPTIONS;
+    if is_server || !is_target(head.raw_path()) {
         return Some(Reason::BadRequestUri);
     }
     let (mut hosts, mut codings, mut lengths) =
@@ -126,11 +168,17 @@ fn of_http2(head: &RequestHeader, limits: &ClientLimits) -> Option<Reason> {
             CONTENT_LENGTH => lengths.add(value),
             _ => {}
         }
+        if is_odd(name, value) {
+            return Some(Reason::BadRequestHeader);
+        }
     }
     // RFC 9112 section 3.2: a server MUST answer 400 to a request without Host, or with several.
     let is_one_host = hosts.only().is_some_and(|host| !host.is_empty());
-    let has_host = is_one_host || head.uri.authority().is_some();
-    if !has_host || hosts.count > 1 || hosts.first.is_some_and(|host| !is_host(host.as_bytes())) {
+    let authority = head.uri.authority().map(|authority| authority.as_str());
+    let has_host = is_one_host || authority.is_some();
+    let host = hosts.first.map(HeaderValue::as_bytes);
+    let mut named = host.into_iter().chain(authority.map(str::as_bytes));
+    if !has_host || hosts.count > 1 || named.any(|host| !is_host(host)) {
         return Some(Reason::BadRequestHost);
     }
     let is_framed_badly = if codings.count > 0 {
@@ -141,6 +189,13 @@ fn of_http2(head: &RequestHeader, limits: &ClientLimits) -> Option<Reason> {
         lengths.count > 0 && !lengths.only().is_some_and(is_plain_length)
     };
     is_framed_badly.then_some(Reason::BadRequestFraming)
+}
+
+/// A length with nothing to come: the stream has been reset, and its head need go nowhere (RFC 9113 section 8.1.1).
+fn without_body(session: &mut Session) -> Option<Reason> {
+    let length = session.req_header().headers.get(CONTENT_LENGTH)?;
+    let is_broken = length != "0" && session.as_mut().is_body_done();
+    is_broken.then_some(Reason::BadRequestFraming)
 }
 
 /// The lines of one name.
@@ -162,20 +217,14 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The characters of a host and a port (RFC 3986 section 3.2): nothing that could be taken for a
-/// path, a list, a user or the end of a line.
-fn is_host(host: &[u8]) -> bool {
-    let fits = |byte: &u8| {
-        let is_sign = matches!(
-            byte,
-            b'-' | b'.' | b'_' | b'~' | b':' | b'[' | b']' | b'%' | b'!'
-        ) || matches!(
-            byte,
-            b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
-        );
-        byte.is_ascii_alphanumeric() || is_sign
-    };
-    host.iter().all(fits)
+/// A name that shadows another, or a value with white space around it (RFC 9113 section 8.2.1), which HTTP/1 would lose.
+fn is_odd(name: &HeaderName, value: &HeaderValue) -> bool {
+    let is_suspect = name
+        .as_str()
+        .bytes()
+        .any(|byte| matches!(byte, b'_' | b'.'));
+    let value = value.as_bytes();
+    (is_suspect && is_shadow(name.as_str().as_bytes())) || value.len() != value.trim_ascii().len()
 }
 
 /// A length in its one form: servers differ in how they read `5, 5`, `+5` or `005`.

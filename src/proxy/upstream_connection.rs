@@ -1,24 +1,50 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pingora_core::Result;
+use http::Method;
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
+use pingora_core::{BError, Error, ErrorType, Result};
+use pingora_proxy::Session;
 
+use super::forward;
+use super::introduced_connection::{IntroducingConnector, group_key, introduction};
 use super::tunnel_connection::TunnelConnector;
 use crate::domain::server::Server;
+use crate::domain::tls::Tls;
 use crate::domain::upstream::Upstream;
-use crate::spec::Address;
+use crate::ports::server_tls::ServerTls;
+use crate::spec::{Address, Protocol, SendProxyProtocol, ServerName};
 
 /// How to connect to a server. Pingora's own defaults have no time limits at all.
+///
+/// `is_stale`: a kept connection was no good for this request. Over HTTP/2 it gets one of its own, since
+/// Pingora keeps one that the server takes leave on for as long as others use it.
 pub(super) fn to(
     server: &Server,
     upstream: &Upstream,
+    session: &Session,
+    is_stale: bool,
     tunnel: Option<(Arc<TunnelConnector>, Option<Duration>)>,
 ) -> Result<Box<HttpPeer>> {
+    let host = || forward::host_sent_on(session.req_header(), upstream, server);
+    let name = upstream.tls().map(|tls| server_name(tls, host));
+    let (is_tls, name) = (name.is_some(), name.unwrap_or_default());
     let mut peer = match server.address() {
-        Address::Ip(address) => HttpPeer::new(address, false, String::new()),
-        Address::Unix(path) => HttpPeer::new_uds(path, false, String::new())?,
+        Address::Ip(address) => HttpPeer::new(address, is_tls, name),
+        Address::Unix(path) => HttpPeer::new_uds(path, is_tls, name)?,
     };
+    if let Some(tls) = upstream.tls() {
+        secure(&mut peer, tls, server)?;
+    }
+    let version = upstream.send_proxy_protocol();
+    if version != SendProxyProtocol::Off {
+        let introduction = introduction(version, session);
+        peer.group_key = group_key(peer.group_key, &introduction);
+        match &tunnel {
+            Some((connector, _)) => connector.begin_with(introduction),
+            None => peer.options.custom_l4 = Some(Arc::new(IntroducingConnector(introduction))),
+        }
+    }
     let timeouts = upstream.timeouts();
     let options = &mut peer.options;
     options.connection_timeout = timeouts.connect;
@@ -29,6 +55,9 @@ pub(super) fn to(
             options.read_timeout = timeouts.any_read();
             options.write_timeout = timeouts.write;
             options.idle_timeout = timeouts.idle;
+            if upstream.protocol() == Protocol::Http2 {
+                multiplex(&mut peer, upstream.keeps_connections() && !is_stale);
+            }
         }
         Some((connector, idle)) => {
             options.read_timeout = idle;
@@ -41,4 +70,111 @@ pub(super) fn to(
         }
     }
     Ok(Box::new(peer))
+}
+
+/// A request that must not be repeated does not go to a connection that the server may be closing: it gets one that was
+/// idle for a second at most, or if the rule says so one of its own (RFC 9112 section 9.3.1: a client should not
+/// pipeline or repeat what is not idempotent).
+pub(super) fn keep_apart(peer: &mut HttpPeer, upstream: &Upstream, method: &Method) {
+    // A server says which streams of HTTP/2 it has not begun with.
+    let is_safe = method.is_idempotent() || upstream.protocol() == Protocol::Http2;
+    if is_safe || upstream.retry().non_idempotent {
+        return;
+    }
+    let most = if upstream.retry().fresh_post {
+        peer.group_key = fastrand::u64(1..);
+        Duration::ZERO
+    } else {
+        peer.group_key ^= NOT_IDEMPOTENT;
+        FRESH
+    };
+    let idle = peer.options.idle_timeout.unwrap_or(most);
+    peer.options.idle_timeout = Some(idle.min(most));
+}
+
+/// What tells such connections from the others to the same server.
+const NOT_IDEMPOTENT: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Shorter than what servers wait before they close (nginx 75 s, Apache 5 s, Node.js 5 s).
+const FRESH: Duration = Duration::from_secs(1);
+
+/// No step lasts beyond the end of the whole request; what trickles until then is cut by `Silence`.
+pub(super) fn end_by(peer: &mut HttpPeer, deadline: Option<Instant>) {
+    let Some(deadline) = deadline else { return };
+    // Pingora takes no time at all for no limit.
+    let left = deadline
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_millis(1));
+    let options = &mut peer.options;
+    for limit in [
+        &mut options.connection_timeout,
+        &mut options.total_connection_timeout,
+        &mut options.read_timeout,
+        &mut options.write_timeout,
+    ] {
+        *limit = Some(limit.map_or(left, |limit| limit.min(left)));
+    }
+}
+
+/// HTTP/2 and nothing else: what needs it, such as gRPC, would fail in odd ways over another.
+fn multiplex(peer: &mut HttpPeer, is_shared: bool) {
+    let options = &mut peer.options;
+    options.set_http_version(2, 2);
+    options.max_h2_streams = STREAMS;
+    options.h2_ping_interval = Some(PING);
+    // A slow client keeps its stream's window, and not the others' share of the connection's.
+    options.h2_stream_window_size = Some(WINDOW);
+    options.h2_connection_window_size = u32::try_from(STREAMS)
+        .ok()
+        .and_then(|n| WINDOW.checked_mul(n));
+    if !is_shared {
+        // HTTP/2 has no header that asks for the end of a connection: it is left to itself.
+        options.idle_timeout = Some(Duration::ZERO);
+        peer.group_key = fastrand::u64(1..);
+    }
+}
+
+/// Requests at a time over one connection, if the server allows as many.
+const STREAMS: usize = 100;
+/// At 10 ms of round trip 50 MB/s for each stream.
+const WINDOW: u32 = 512 * 1024;
+/// A connection that does not answer pings within 5 s is given up.
+const PING: Duration = Duration::from_secs(30);
+
+/// The name that is asked for and verified: without a port, and an address without brackets.
+fn server_name(tls: &Tls, host: impl FnOnce() -> String) -> String {
+    let mut name = match &tls.spec().sni {
+        Some(ServerName::Fixed(name)) => return name.clone(),
+        None | Some(ServerName::Host) => host(),
+    };
+    if let Some((address, _)) = name.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address.to_owned();
+    }
+    if let Some(end) = name.find(':') {
+        name.truncate(end);
+    }
+    name
+}
+
+fn secure(peer: &mut HttpPeer, tls: &Tls, server: &Server) -> Result<()> {
+    let used = ServerTls::of(tls).ok_or_else(|| refused("TLS is not prepared"))?;
+    let credentials = used.credentials().map_err(|problem| {
+        used.tell(server.label(), &problem);
+        refused(problem)
+    })?;
+    let verifies = tls.spec().verify != Some(false);
+    // Pingora verifies nothing where there is no name.
+    if verifies && peer.sni.is_empty() {
+        return Err(refused("the server has no name that could be verified"));
+    }
+    peer.options.verify_cert = verifies;
+    peer.options.verify_hostname = verifies;
+    peer.options.ca.clone_from(&credentials.ca);
+    peer.client_cert_key.clone_from(&credentials.own);
+    peer.group_key = credentials.key;
+    Ok(())
+}
+
+fn refused(why: impl Into<pingora_core::ImmutStr>) -> BError {
+    Error::explain(ErrorType::TLSHandshakeFailure, why).into_up()
 }

@@ -6,8 +6,8 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::{
-    CheckType, HealthSpec, HostHeader, HostPattern, Labels, Name, RetrySpec, RouteSpec, ServerSpec,
-    Spec, UpstreamSpec, shortened,
+    CheckType, HealthSpec, HostHeader, HostPattern, Labels, Name, OutlierSpec, RetrySpec,
+    RouteSpec, ServerSpec, Spec, TlsSpec, UpstreamSpec, shortened,
 };
 
 /// A broken rule: where, and what would be right.
@@ -214,7 +214,11 @@ fn rules_of_settings(upstream: &UpstreamSpec) -> Vec<Broken> {
     if let Some(HostHeader::Fixed(host)) = &upstream.host {
         broken.extend(unfit_host(host).map(|message| Broken::new("/host", message)));
     }
+    let tls = upstream.tls.iter().flat_map(TlsSpec::broken_rules);
+    broken.extend(below("/tls", tls.collect()));
     broken.extend(upstream.retry.iter().flat_map(rules_of_retry));
+    let outlier = upstream.outlier.iter().flat_map(OutlierSpec::broken_rules);
+    broken.extend(below("/outlier", outlier.collect()));
     let health = upstream.health.iter().flat_map(rules_of_health);
     broken.extend(below("/health", health.collect()));
     broken

@@ -7,8 +7,8 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{
-    Address, HashKey, HostHeader, HostPattern, Name, PathPattern, ServerSpec, Span, StatusRange,
-    Target,
+    Address, HashKey, HostHeader, HostPattern, Name, PathPattern, Percent, ServerSpec, Span,
+    StatusRange, Target,
 };
 
 /// A type that is written as a text: its name, what it is, an example.
@@ -66,6 +66,12 @@ text!(
     "PathPattern",
     "`/prefix` or `=/exact`.",
     "/api"
+);
+text!(
+    Percent,
+    "Percent",
+    "A whole number from 0 to 100 with `%`.",
+    "10%"
 );
 text!(
     HashKey,

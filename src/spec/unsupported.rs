@@ -9,20 +9,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("", &["dns"]),
     ("control/tls", &["client_ca"]),
     ("state", &["local_copy", "redis", "host_keys"]),
-    (
-        "upstreams/*",
-        &[
-            "sticky",
-            "source",
-            "tls",
-            "send_proxy_protocol",
-            "outlier",
-            "max_ejected",
-            "queue",
-        ],
-    ),
-    ("upstreams/*/timeouts", &["total"]),
-    ("upstreams/*/retry", &["budget", "fresh_post"]),
+    ("upstreams/*", &["sticky", "source", "queue"]),
     (
         "upstreams/*/health",
         &["interval_down", "service", "sni", "body"],
@@ -44,8 +31,6 @@ const KEYS: &[(&str, &[&str])] = &[
 /// Values by the place of their key.
 const VALUES: &[(&str, &[&str])] = &[
     ("control/legacy/*", &["plus"]),
-    ("upstreams/*/protocol", &["h2"]),
-    ("upstreams/*/when_all_down", &["try_any"]),
     ("upstreams/*/health/type", &["https", "grpc"]),
 ];
 
@@ -90,6 +75,6 @@ mod tests {
         assert!(is_planned(&["routes", "0"], "methods"));
         assert!(!is_planned(&["upstreams", "web"], "balance"));
         assert!(!is_planned(&["upstreams"], "sticky"));
-        assert!(is_planned_value(&["defaults", "protocol"], "h2"));
+        assert!(is_planned_value(&["defaults", "health", "type"], "grpc"));
     }
 }

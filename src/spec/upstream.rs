@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{HashSpec, HealthSpec, ServerSpec, Span};
+use super::{HashSpec, HealthSpec, OutlierSpec, Percent, ServerSpec, Span, TlsSpec};
 
 /// A group of servers as it is asked for. A field that is not set comes from the state's `defaults`
 /// and then from the product's.
@@ -20,6 +20,9 @@ pub struct UpstreamSpec {
     /// The members, in file order; addresses are unique.
     #[schema(value_type = Vec<super::schema::ServerForms>)]
     pub servers: Vec<ServerSpec>,
+    /// HTTPS to the servers; absent: plain HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
     /// The protocol spoken to the servers; default `http/1.1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
@@ -32,9 +35,19 @@ pub struct UpstreamSpec {
     /// When a request is tried on another server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,
+    /// The PROXY header that begins each connection to a server and says who the client is; default `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_proxy_protocol: Option<SendProxyProtocol>,
     /// Active checks; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthSpec>,
+    /// When the share of its failures ejects a server; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outlier: Option<OutlierSpec>,
+    /// The largest share of the servers that failures may eject at a time, one at least, the last usable one never;
+    /// default `50%`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_ejected: Option<Percent>,
     /// What happens when every server is down; default `fail`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when_all_down: Option<WhenAllDown>,
@@ -48,7 +61,7 @@ pub struct UpstreamSpec {
 }
 
 impl UpstreamSpec {
-    /// Each field from here, or else from `defaults`; `timeouts`, `retry` and `health` field by field.
+    /// Each field from here, or else from `defaults`; `tls`, `timeouts`, `retry` and `health` field by field.
     /// Servers are a group's own.
     pub fn or(&self, defaults: &Self) -> Self {
         let (a, b) = (self.clone(), defaults.clone());
@@ -59,11 +72,15 @@ impl UpstreamSpec {
             }),
             host: a.host.or(b.host),
             servers: a.servers,
+            tls: merged(a.tls, b.tls, TlsSpec::or),
             protocol: a.protocol.or(b.protocol),
             timeouts: merged(a.timeouts, b.timeouts, TimeoutsSpec::or),
             keepalive: a.keepalive.or(b.keepalive),
             retry: merged(a.retry, b.retry, RetrySpec::or),
+            send_proxy_protocol: a.send_proxy_protocol.or(b.send_proxy_protocol),
             health: merged(a.health, b.health, |a, b| a.or(&b)),
+            outlier: merged(a.outlier, b.outlier, OutlierSpec::or),
+            max_ejected: a.max_ejected.or(b.max_ejected),
             when_all_down: a.when_all_down.or(b.when_all_down),
             min_healthy: a.min_healthy.or(b.min_healthy),
             changed_at: a.changed_at,
@@ -153,6 +170,22 @@ pub enum Protocol {
     #[default]
     #[serde(rename = "http/1.1")]
     Http1,
+    /// HTTP/2: with TLS agreed on by ALPN, without it by prior knowledge.
+    #[serde(rename = "h2")]
+    Http2,
+}
+
+/// The PROXY header that begins each connection to a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SendProxyProtocol {
+    /// None.
+    #[default]
+    Off,
+    /// Version 1: a line of text.
+    V1,
+    /// Version 2: binary.
+    V2,
 }
 
 /// How long each step towards a server may take; `0s` means no limit.
@@ -174,6 +207,9 @@ pub struct TimeoutsSpec {
     /// How long an unused connection is kept; default `30s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<Span>,
+    /// The whole request with all its attempts, the response's last byte included; default `0s`, no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<Span>,
 }
 
 impl TimeoutsSpec {
@@ -184,6 +220,7 @@ impl TimeoutsSpec {
             read: self.read.or(other.read),
             write: self.write.or(other.write),
             idle: self.idle.or(other.idle),
+            total: self.total.or(other.total),
         }
     }
 }
@@ -202,6 +239,14 @@ pub struct RetrySpec {
     /// idempotent (RFC 9110 section 9.2.2); default no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub non_idempotent: Option<bool>,
+    /// Retries as a share of the requests, over ten seconds or so; three a second are always allowed. `100%` is no limit.
+    /// Default `10%`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Percent>,
+    /// Whether a request whose method is not idempotent gets a connection of its own, so that none can be lost to a
+    /// server that closes an idle one at that moment; default no: it gets one that was idle for at most a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh_post: Option<bool>,
 }
 
 impl RetrySpec {
@@ -210,6 +255,8 @@ impl RetrySpec {
             attempts: self.attempts.or(other.attempts),
             on: self.on.or(other.on),
             non_idempotent: self.non_idempotent.or(other.non_idempotent),
+            budget: self.budget.or(other.budget),
+            fresh_post: self.fresh_post.or(other.fresh_post),
         }
     }
 }
@@ -244,4 +291,6 @@ pub enum WhenAllDown {
     /// 503 with the reason.
     #[default]
     Fail,
+    /// They are tried as if they were up.
+    TryAny,
 }

@@ -115,7 +115,8 @@ const GUARDED: [&str; 17] = [
     "content-type",
 ];
 
-fn is_shadow(name: &[u8]) -> bool {
+/// Whether a server could take this name for one that it is not.
+pub fn is_shadow(name: &[u8]) -> bool {
     let dashed = |byte: &u8| match byte {
         b'_' | b'.' => b'-',
         byte => byte.to_ascii_lowercase(),

@@ -1,6 +1,7 @@
 use memchr::memchr;
 
 use super::field::Field;
+use super::host::is_host;
 use super::request_line::RequestLine;
 use super::{Framing, Rule};
 
@@ -39,7 +40,7 @@ pub struct HeadReader {
 #[derive(Debug, Default)]
 struct Seen {
     is_current: bool,
-    /// In lower case: the authority of the target.
+    /// Of the target.
     authority: Option<Vec<u8>>,
     host: Option<()>,
     length: Option<u64>,
@@ -55,10 +56,7 @@ impl HeadReader {
     /// # Errors
     /// The first rule that a line breaks, as soon as the line is whole.
     pub fn read(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<Head>, Rule> {
-        while let Some(line) = self.next_line(bytes)? {
-            if self.line > limits.size {
-                return Err(Rule::HeaderSize);
-            }
+        while let Some(line) = self.next_line(bytes, limits.size)? {
             match &mut self.seen {
                 // An empty line before the request: RFC 9112 section 2.2.
                 None if line.is_empty() => {}
@@ -73,9 +71,6 @@ impl HeadReader {
                 }
             }
         }
-        if bytes.len() > limits.size {
-            return Err(Rule::HeaderSize);
-        }
         Ok(None)
     }
 
@@ -84,13 +79,19 @@ impl HeadReader {
         self.looked == 0
     }
 
-    fn next_line<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, Rule> {
+    /// The next line, without its end. A line that is too long is that first of all: whether its end has come yet must
+    /// not decide by which rule it is refused.
+    fn next_line<'a>(&mut self, bytes: &'a [u8], size: usize) -> Result<Option<&'a [u8]>, Rule> {
         let rest = bytes.get(self.looked..).unwrap_or_default();
-        let Some(found) = memchr(b'\n', rest) else {
-            self.looked = bytes.len();
+        let found = memchr(b'\n', rest);
+        let end = found.map_or(bytes.len(), |found| self.looked + found);
+        if found.map_or(end, |_| end + 1) > size {
+            return Err(Rule::HeaderSize);
+        }
+        if found.is_none() {
+            self.looked = end;
             return Ok(None);
-        };
-        let end = self.looked + found;
+        }
         let line = bytes.get(self.line..end).unwrap_or_default();
         let Some((b'\r', line)) = line.split_last() else {
             return Err(Rule::BareLineFeed);
@@ -105,7 +106,7 @@ impl Seen {
         let line = RequestLine::parse(line)?;
         Ok(Self {
             is_current: line.is_current,
-            authority: line.authority.map(<[u8]>::to_ascii_lowercase),
+            authority: line.authority.map(<[u8]>::to_vec),
             ..Self::default()
         })
     }
@@ -143,7 +144,8 @@ impl Seen {
             return Err(Rule::HostForm);
         }
         match &self.authority {
-            Some(authority) if !authority.eq_ignore_ascii_case(value) => Err(Rule::TargetHost),
+            // To the letter, as clients must send it (RFC 9112 section 3.2) and Pingora demands it.
+            Some(authority) if authority != value => Err(Rule::TargetHost),
             _ => Ok(()),
         }
     }
@@ -191,47 +193,4 @@ fn plain_number(value: &[u8]) -> Option<u64> {
         return None;
     }
     std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// A host (RFC 3986 section 3.2.2) and a port: nothing that could be taken for a path, a list or a user.
-fn is_host(value: &[u8]) -> bool {
-    let (host, port) = match value.iter().rposition(|&byte| byte == b':') {
-        Some(colon) if !value.ends_with(b"]") => {
-            let (host, port) = value.split_at(colon);
-            (host, port.get(1..).unwrap_or_default())
-        }
-        _ => (value, &[][..]),
-    };
-    let is_port = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
-    let is_name = match host {
-        [b'[', inner @ .., b']'] => {
-            !inner.is_empty()
-                && inner
-                    .iter()
-                    .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
-        }
-        _ => !host.is_empty() && host.iter().all(|&byte| is_name_byte(byte)),
-    };
-    is_port && is_name
-}
-
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'%'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b';'
-                | b'='
-        )
 }

@@ -43,7 +43,7 @@ rules! {
     MethodToken => "bad_request_line", 400, "RFC 9110 section 9.1", "A method that is no token.";
     MethodRefused => "method_not_allowed", 405, "RFC 9110 sections 9.3.6 and 9.3.8", "CONNECT and TRACE: not for an edge proxy.";
     TargetForm => "bad_request_uri", 400, "RFC 9112 section 3.2", "A target that is neither a path, nor an http or https URI, nor `*` with OPTIONS.";
-    TargetByte => "bad_request_uri", 400, "RFC 3986 section 2", "A target with a control, a space, a byte above 126, `#` or `\\`.";
+    TargetByte => "bad_request_uri", 400, "RFC 3986 section 2", "A target with a control, a space, a byte above 126, or one of `#`, `\\`, `\"`, `<`, `>`, a backtick.";
     TargetEscape => "bad_request_uri", 400, "RFC 3986 section 2.1", "A path with a `%` that two hexadecimal digits do not follow, or an escaped NUL.";
     TargetOverlong => "bad_request_uri", 400, "RFC 3629 section 3", "A path with an overlong form of a character.";
     TargetAboveRoot => "bad_request_uri", 400, "RFC 3986 section 5.2.4", "A path that climbs above its root.";
@@ -56,7 +56,7 @@ rules! {
     FieldShadow => "bad_request_header", 400, "CGI's names: RFC 3875 section 4.1.18", "A field that a server could take for one of framing or forwarding: `Content_Length`, `X.Real.IP`.";
     HostMissing => "bad_request_host", 400, "RFC 9112 section 3.2", "HTTP/1.1 without Host.";
     HostRepeated => "bad_request_host", 400, "RFC 9112 section 3.2", "Host more than once.";
-    HostForm => "bad_request_host", 400, "RFC 9110 section 7.2", "A Host that is no host with an optional port.";
+    HostForm => "bad_request_host", 400, "RFC 9110 section 7.2", "A Host that is no host with an optional port, or has an empty label: `a..`.";
     LengthRepeated => "bad_request_framing", 400, "RFC 9112 section 6.3", "Content-Length more than once.";
     LengthForm => "bad_request_framing", 400, "RFC 9110 section 8.6", "A Content-Length that is no plain number of at most 18 digits.";
     LengthAndCoding => "bad_request_framing", 400, "RFC 9112 section 6.1", "Content-Length beside Transfer-Encoding.";

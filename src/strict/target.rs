@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use super::Rule;
 use super::field::all;
+use super::host::is_host;
 
 /// Whether a target consists of what it may consist of.
 pub fn is_target(target: &[u8]) -> bool {
@@ -34,15 +35,22 @@ fn absolute(target: &[u8]) -> Result<&[u8], Rule> {
     if authority.contains(&b'@') {
         return Err(Rule::TargetUser);
     }
-    if authority.is_empty() {
+    if !is_host(authority) {
         return Err(Rule::TargetForm);
     }
     Ok(authority)
 }
 
-/// Visible ASCII but `#` (a fragment is never sent, RFC 9112 section 3.2) and `\` (some servers read it as `/`).
+/// Visible ASCII but `#` (a fragment is never sent, RFC 9112 section 3.2), `\` (some servers read it as `/`), and the
+/// quotes and brackets that Pingora's URIs cannot hold: it would answer without a reason and without a line in the log.
 fn is_target_byte(byte: u8) -> bool {
-    (byte > b' ') & (byte < 0x7f) & (byte != b'#') & (byte != b'\\')
+    let is_refused = (byte == b'#')
+        | (byte == b'\\')
+        | (byte == b'"')
+        | (byte == b'<')
+        | (byte == b'>')
+        | (byte == b'`');
+    (byte > b' ') & (byte < 0x7f) & !is_refused
 }
 
 /// The one form of a path and its query by which a request is routed and forwarded: dot segments are resolved

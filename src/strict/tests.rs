@@ -206,7 +206,7 @@ fn each_rule_of_hosts_is_enforced() {
     ] {
         assert!(with("1.1", &format!("Host: {host}\r\n")).is_ok(), "{host}");
     }
-    let absolute = "GET http://A:80/x HTTP/1.1\r\nHost: a:80\r\n\r\n";
+    let absolute = "GET http://a:80/x HTTP/1.1\r\nHost: a:80\r\n\r\n";
     assert!(head(absolute).is_ok());
 }
 
@@ -329,6 +329,18 @@ proptest! {
             let content: usize = chunks.iter().map(|(length, _)| length).sum();
             prop_assert_eq!(follower.content(), content as u64);
             prop_assert_eq!(end, Ok(Part::End(bytes.len() - "GET / HTTP/1.1\r\n".len())));
+        }
+    }
+}
+
+#[test]
+fn a_line_over_the_size_is_that_first_of_all_however_it_comes() {
+    for end in ["\n", "\r\n", "\0\r\n"] {
+        let long = "x".repeat(LIMITS.size);
+        let text = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}{end}\r\n");
+        for piece in [1, LIMITS.size, text.len()] {
+            let found = head_in_pieces(text.as_bytes(), &[piece]);
+            assert_eq!(found, Err(Rule::HeaderSize), "{end:?} in pieces of {piece}");
         }
     }
 }

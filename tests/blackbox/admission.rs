@@ -275,3 +275,23 @@ fn legacy_allow_looks_at_the_header_s_client() {
         assert_eq!(client.get("/ups", &[]).status, status, "{address}");
     }
 }
+
+#[test]
+fn more_clients_than_descriptors_are_turned_away_and_the_operator_is_not() {
+    let origin = Origin::start();
+    let builder = Edge::builder().upstream("web", [&origin]).route("*", "web");
+    let edge = builder.descriptors(256, 1024).start();
+    edge.wait_for_stderr("the limit on open files is now 1024 instead of 256");
+    edge.wait_for_stderr("918 connections are let in at most");
+    let mut first = edge.client();
+    assert_eq!(first.get("/", &[]).status, 200);
+    let mut clients: Vec<_> = (0..1200).map(|_| edge.client()).collect();
+    is_turned_away(clients.pop().unwrap());
+    let _metrics = edge.control().get("/v1/status").is(200);
+    assert_eq!(first.get("/", &[]).status, 200);
+    clients.clear();
+    until("clients are let in again", || {
+        let mut client = Client::try_connect(&edge.address()).ok()?;
+        client.try_get("/", &[]).ok().filter(|it| it.status == 200)
+    });
+}

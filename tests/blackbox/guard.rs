@@ -133,6 +133,23 @@ fn a_head_has_one_deadline_however_often_a_byte_comes() {
 }
 
 #[test]
+fn the_beginning_of_http_2_has_the_same_deadline() {
+    let origin = Origin::start();
+    let edge = edge_with(&origin, "header_timeout: 500ms");
+    for beginning in ["PRI * HTTP/2.0\r\n", "PRIVATE / HTTP/1.1\r\nHost: a\r\nX: "] {
+        let mut client = edge.client();
+        let bytes = beginning.bytes().chain(std::iter::repeat(b'x'));
+        let drip = bytes.take(100).take_while(|byte| {
+            client.try_send(&[*byte]).is_ok() && !client.has_answer(Duration::from_millis(150))
+        });
+        assert!(drip.count() < 20);
+        assert_eq!(client.response().status, 408, "{beginning:?}");
+        assert!(client.is_closed(SOON));
+    }
+    assert_eq!(origin.connections(), 0);
+}
+
+#[test]
 fn a_connection_without_a_request_is_closed_in_silence_and_a_slow_answer_is_waited_for() {
     let origin = Origin::start();
     let edge = edge_with(
@@ -242,4 +259,27 @@ fn a_large_body_passes_whole_in_either_framing() {
         assert_eq!(client.response().text(), "3000000");
         assert_eq!(origin.requests().pop().unwrap().body, body);
     }
+}
+
+#[test]
+fn every_character_of_a_target_arrives_as_it_was_sent_or_is_refused_with_a_reason() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    let mut refused = String::new();
+    for sign in ' '..='~' {
+        for target in [format!("/a{sign}b"), format!("/a?{sign}b")] {
+            let mut client = edge.client();
+            client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            let answer = client.response();
+            if answer.status == 200 {
+                assert_eq!(origin.requests().pop().unwrap().path, target);
+                continue;
+            }
+            assert_eq!(answer.status, 400, "{target}");
+            assert!(answer.text().starts_with("400 bad_request_"), "{target}");
+            refused.push(sign);
+        }
+    }
+    // In paths, in queries: an escape is looked at in paths only.
+    assert_eq!(refused, "  \"\"##%<<>>\\\\``");
 }

@@ -1,6 +1,6 @@
 //! Starting: what stands in the way is said at once, and what was served is served again.
 
-use crate::support::{Edge, EdgeBuilder, NotStarted, Origin, Port, pointsman};
+use crate::support::{Edge, EdgeBuilder, NotStarted, Origin, Port, pointsman, until};
 use std::{
     fs,
     path::Path,
@@ -244,4 +244,29 @@ fn reset_state_installs_the_file_as_the_next_revision() {
     child.wait().unwrap();
     assert_eq!(text, origins[1].name());
     assert_eq!(record["revision"], 2);
+}
+
+/// The nice values of this process's threads with the name.
+fn nice_of(process: u32, name: &str) -> Vec<i32> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let stat = |task: fs::DirEntry| fs::read_to_string(task.path().join("stat")).ok();
+    tasks
+        .filter_map(|task| stat(task.ok()?))
+        .filter(|stat| stat.contains(&format!("({name})")))
+        .map(|stat| {
+            let (_, fields) = stat.rsplit_once(") ").unwrap();
+            // The 19th field, and two are cut off (proc_pid_stat(5)).
+            fields.split(' ').nth(16).unwrap().parse().unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn requests_go_before_health_checks() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    until("the checks yield", || {
+        (nice_of(edge.process_id(), "BG health") == [5]).then_some(())
+    });
+    assert_eq!(nice_of(edge.process_id(), "controller"), [0]);
 }

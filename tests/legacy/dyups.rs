@@ -213,16 +213,20 @@ fn a_group_that_a_route_names_is_deleted_too_and_its_route_waits_for_it() {
 fn what_was_answered_is_in_the_history_and_survives_a_power_cut() {
     let mut edge = by_host();
     assert_eq!(
-        post(&edge, "a.example", "server 127.0.0.1:81 max_fails=3;"),
+        post(
+            &edge,
+            "a.example",
+            "server 127.0.0.1:81 max_fails=3 max_conns=9;"
+        ),
         done()
     );
     assert_eq!(post(&edge, "b.example", "server 127.0.0.1:82;"), done());
     assert_eq!(told(&edge, "DELETE", "/upstream/b.example", ""), done());
     edge.kill9();
     edge.start_again();
-    let detail = "a.example\nserver 127.0.0.1:81 weight=1 max_conns=0 max_fails=3 fail_timeout=10 backup=0 down=0\n\n";
+    let detail = "a.example\nserver 127.0.0.1:81 weight=1 max_conns=9 max_fails=3 fail_timeout=10 backup=0 down=0\n\n";
     assert_eq!(told(&edge, "GET", "/detail", ""), (200, detail.into()));
-    edge.wait_for_stderr("upstream `a.example`: `max_fails` has no effect yet");
+    edge.wait_for_stderr("upstream `a.example`: `max_connections` has no effect yet");
     for number in 2..=4 {
         let revision = edge
             .control()

@@ -1,11 +1,10 @@
 //! Very many groups, one change each.
 
 use std::fmt;
-use std::fs;
 use std::time::{Duration, Instant};
 
-use super::size;
 use super::support::{Client, Edge};
+use super::{memory, size};
 
 /// Through dyups on SQLite, as a script would: each change is on the disk before it is answered.
 #[test]
@@ -125,16 +124,4 @@ impl Caller {
         );
         answer.text()
     }
-}
-
-/// Resident, in KiB.
-fn memory(edge: &Edge) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", edge.process_id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    line.unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
 }

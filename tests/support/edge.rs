@@ -2,7 +2,7 @@
 
 use super::{
     Client, Control, Origin, Port,
-    process::{NotStarted, Process, pointsman},
+    process::{NotStarted, Process, pointsman, pointsman_within},
     until,
 };
 use serde_json::{Value, json};
@@ -29,6 +29,7 @@ pub struct EdgeBuilder {
     configuration: Value,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    descriptors: Option<(u32, u32)>,
 }
 
 impl Edge {
@@ -59,6 +60,7 @@ impl Edge {
             configuration,
             arguments: Vec::new(),
             environment: Vec::new(),
+            descriptors: None,
         }
     }
 
@@ -260,6 +262,13 @@ impl EdgeBuilder {
         self
     }
 
+    /// The limits on open files that it is started with, soft and hard.
+    #[must_use]
+    pub fn descriptors(mut self, soft: u32, hard: u32) -> Self {
+        self.descriptors = Some((soft, hard));
+        self
+    }
+
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
@@ -291,7 +300,10 @@ impl EdgeBuilder {
     }
 
     fn command(&self) -> Command {
-        let mut command = pointsman();
+        let mut command = match self.descriptors {
+            Some((soft, hard)) => pointsman_within(soft, hard),
+            None => pointsman(),
+        };
         command
             .arg("run")
             .arg("-c")

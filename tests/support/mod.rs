@@ -55,11 +55,11 @@ pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Only for the step of a poll and for an origin that is told to be slow.
+/// Only for the step of a poll, for an origin that is told to be slow, and for clients that ask at a pace.
 #[allow(
     clippy::disallowed_methods,
     reason = "polling the outside of another process has no event to wait for"
 )]
-fn pause(time: Duration) {
+pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }

@@ -19,6 +19,16 @@ pub fn pointsman() -> Command {
     command
 }
 
+/// The same with these limits on open files, by the shell's `ulimit`: `std` has no call for it.
+pub fn pointsman_within(soft: u32, hard: u32) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$@\"");
+    command.args(["-c", &script, "sh"]);
+    command.arg(pointsman().get_program());
+    command.env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
 /// Why there is no edge: it ended, or was not ready in time (then without a status).
 #[derive(Debug)]
 pub struct NotStarted {

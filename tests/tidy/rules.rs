@@ -48,7 +48,7 @@ const FORBIDDEN: [&str; 7] = [
 const FORBIDDEN_IN_TYPES: [&str; 2] = ["data", "info"];
 
 /// Names that others gave: where they may stand, and whose they are.
-const THEIRS: [(&str, &str); 15] = [
+const THEIRS: [(&str, &str); 16] = [
     ("", "HttpPeer"),              // pingora_core
     ("", "http_peer"),             // a variable for it
     ("", "peer"),                  // pingora_core::upstreams::peer, and a variable for an HttpPeer
@@ -60,6 +60,7 @@ const THEIRS: [(&str, &str); 15] = [
     ("", "Info"),                  // log::LevelFilter
     ("", "hyper_util"),            // a crate
     ("", "tokio_util"),            // a crate
+    ("src/ports", "utils"),        // pingora_core::utils
     ("", "PhantomData"),           // std::marker
     ("src/control/tests", "Data"), // hyper::body::Body: the type of its chunks
     ("", "InvalidData"),           // std::io::ErrorKind

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{EXACT, Fraction, Pick, SplitMix, ring::Ring, sequence::sequence};
+use super::{Accept, EXACT, Fraction, Pick, SplitMix, ring::Ring, sequence::sequence};
 use crate::domain::hashing::StableHash;
 use crate::domain::latency::Latency;
 use crate::domain::ramp::{Ramp, WHOLE};
@@ -130,10 +130,15 @@ impl Tier {
     /// The rank of a server for this request; none when it is down, full or was tried.
     pub(super) fn rank(&self, place: usize, pick: &Pick<'_>) -> Option<Rank> {
         let state = self.states.get(place)?;
-        let rank = match State::of(Admin::Up, self.checked, state.health()) {
+        let is_out = state.ejection().is_out(pick.now);
+        let rank = match State::of(Admin::Up, self.checked, state.health(), is_out) {
             State::Up | State::SlowStart => Rank::Up,
             State::Unknown => Rank::Unknown,
-            State::Full | State::Draining | State::Down | State::Unhealthy => return None,
+            State::Ejected if pick.accept >= Accept::Ejected => Rank::Unknown,
+            State::Unhealthy if pick.accept >= Accept::Unhealthy => Rank::Unknown,
+            State::Full | State::Ejected | State::Draining | State::Down | State::Unhealthy => {
+                return None;
+            }
         };
         if let Some(limits) = &self.limits
             && limits

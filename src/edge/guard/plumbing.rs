@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use super::Guard;
+use super::{Guard, Place};
 
 impl AsyncRead for Guard {
     fn poll_read(
@@ -113,13 +113,14 @@ impl Drop for Guard {
             && let Ok(runtime) = Handle::try_current()
         {
             let gone: Stream = Box::new(tokio::io::duplex(1).0);
-            runtime.spawn(linger(mem::replace(&mut self.stream, gone)));
+            let stream = mem::replace(&mut self.stream, gone);
+            runtime.spawn(linger(stream, self.place.take()));
         }
     }
 }
 
 /// Closes for writing, and throws away what still comes, for a while.
-async fn linger(mut stream: Stream) {
+async fn linger(mut stream: Stream, _place: Option<Place>) {
     let _already_gone = AsyncWriteExt::shutdown(&mut stream).await;
     let mut thrown_away = 0;
     let mut bytes = vec![0; 16 * 1024];

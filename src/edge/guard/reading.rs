@@ -21,6 +21,8 @@ pub(super) enum Stage {
         reader: HeadReader,
         /// When the head began, or the wait for it.
         since: Option<Instant>,
+        /// When its first byte came, if that was read before the guard was there.
+        begun: Option<Instant>,
     },
     Body(Body),
     /// Behind a request for a tunnel: what follows is not read before the server has answered it.
@@ -32,9 +34,17 @@ pub(super) enum Stage {
 
 impl Default for Stage {
     fn default() -> Self {
+        Self::beginning(None)
+    }
+}
+
+impl Stage {
+    /// Before a head whose first byte perhaps came at this time.
+    pub(super) fn beginning(begun: Option<Instant>) -> Self {
         Self::Head {
             reader: HeadReader::default(),
             since: None,
+            begun,
         }
     }
 }
@@ -185,10 +195,10 @@ impl Guard {
                 let is_first = count
                     .as_ref()
                     .is_ok_and(|&count| count == self.buffer.len());
-                if let Stage::Head { since, .. } = &mut self.stage
+                if let Stage::Head { since, begun, .. } = &mut self.stage
                     && is_first
                 {
-                    *since = None;
+                    *since = begun.take();
                 }
                 Poll::Ready(count.map(|count| count > 0))
             }

@@ -1,17 +1,13 @@
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::CertifiedKey;
 
 use super::certificate::{Certificates, Facts};
 use crate::clock;
+use crate::ports::pem::{self, WatchedFiles};
 
 /// The PEM files of one listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,12 +85,15 @@ impl TlsFiles {
         let pointer = |key: &str| format!("/certificates/{place}/{key}");
         let missing = || TlsProblem::internal(&"no such certificate");
         let CertificateFiles { cert, key } = self.certificates.get(place).ok_or_else(missing)?;
-        let chain = certificates(cert).map_err(|reason| problem(pointer("cert"), cert, &reason))?;
+        let chain = pem::read(cert)
+            .and_then(|text| pem::certificates(&text))
+            .map_err(|reason| problem(pointer("cert"), cert, &reason))?;
         let facts = chain.first().and_then(Facts::of);
         let facts =
             facts.ok_or_else(|| problem(pointer("cert"), cert, "holds no X.509 certificate"))?;
-        let private_key =
-            private_key(key).map_err(|reason| problem(pointer("key"), key, &reason))?;
+        let private_key = pem::read(key)
+            .and_then(|text| pem::private_key(&text))
+            .map_err(|reason| problem(pointer("key"), key, &reason))?;
         let certified = CertifiedKey::from_der(chain, private_key, &default_provider());
         let certified = certified.map_err(|error| {
             let reason = format!("does not fit {}: {error}", cert.display());
@@ -108,9 +107,9 @@ impl TlsFiles {
             return Ok(None);
         };
         let wrong = |reason: &str| problem("/client_ca".to_owned(), path, reason);
-        let text = read(path).map_err(|reason| wrong(&reason))?;
+        let text = pem::read(path).map_err(|reason| wrong(&reason))?;
         let mut roots = RootCertStore::empty();
-        for certificate in parsed(&text).map_err(|reason| wrong(&reason))? {
+        for certificate in pem::certificates(&text).map_err(|reason| wrong(&reason))? {
             let added = roots.add(certificate);
             added.map_err(|error| {
                 wrong(&format!("holds a certificate that cannot sign: {error}"))
@@ -130,24 +129,12 @@ impl TlsFiles {
         ))
     }
 
-    /// The files as they are now.
-    pub(super) fn prints(&self) -> Vec<Print> {
+    /// The files, to be watched from now on.
+    pub(super) fn watched(&self) -> WatchedFiles {
         let pairs = self.certificates.iter();
         let paths = pairs.flat_map(|pair| [&pair.cert, &pair.key]);
-        paths
-            .chain(&self.client_ca)
-            .map(|path| print(path))
-            .collect()
+        WatchedFiles::new(paths.chain(&self.client_ca).cloned().collect())
     }
-}
-
-/// What changes when a file does: when it was written, and how long it is. None: it cannot be seen.
-pub(super) type Print = Option<(SystemTime, u64)>;
-
-fn print(path: &Path) -> Print {
-    // Of the file behind a link: that is how a directory of certificates is swapped as a whole.
-    let found = fs::metadata(path).ok()?;
-    Some((found.modified().ok()?, found.len()))
 }
 
 impl TlsProblem {
@@ -162,34 +149,4 @@ impl TlsProblem {
 fn problem(pointer: String, path: &Path, reason: &str) -> TlsProblem {
     let message = format!("{} {reason}", path.display());
     TlsProblem { pointer, message }
-}
-
-/// Far above any chain; a mistaken path must not fill the memory.
-const LARGEST_FILE: u64 = 1 << 20;
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let cannot = |error: io::Error| format!("cannot be read: {error}");
-    let found = fs::metadata(path).map_err(cannot)?;
-    if !found.is_file() || found.len() > LARGEST_FILE {
-        return Err("is no PEM file".to_owned());
-    }
-    fs::read(path).map_err(cannot)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    parsed(&read(path)?)
-}
-
-fn parsed(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-    match found {
-        Ok(found) if found.is_empty() => Err("holds no certificate in PEM form".to_owned()),
-        Ok(found) => Ok(found),
-        Err(error) => Err(format!("is no sound PEM file: {error}")),
-    }
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(&read(path)?)
-        .map_err(|_| "holds no private key in PEM form that is not encrypted".to_owned())
 }

@@ -9,11 +9,12 @@ use super::{Failure, raw};
 /// The status that a server answers to a GET. The body is not read: the connection just closes.
 pub(super) async fn get(
     target: &SocketAddr,
+    first: &[u8],
     path: &str,
     host: Option<&str>,
 ) -> Result<u16, Failure> {
     let request = request(target, path, host).ok_or(Failure::Unsendable)?;
-    let mut wire = raw::connect(target).await?;
+    let mut wire = raw::connect(target, first).await?;
     let broken = |error: io::Error| Failure::Broken(error.to_string());
     wire.write_all(request.as_bytes()).await.map_err(broken)?;
     let mut answer = Answer::default();

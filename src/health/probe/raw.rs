@@ -11,8 +11,17 @@ use super::Failure;
 pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-/// Opens a connection.
-pub(super) async fn connect(target: &SocketAddr) -> Result<Box<dyn Wire>, Failure> {
+/// Opens a connection that begins with these bytes.
+pub(super) async fn connect(target: &SocketAddr, first: &[u8]) -> Result<Box<dyn Wire>, Failure> {
+    let mut wire = open(target).await?;
+    if !first.is_empty() {
+        let sent = wire.write_all(first).await;
+        sent.map_err(|error| Failure::Broken(error.to_string()))?;
+    }
+    Ok(wire)
+}
+
+async fn open(target: &SocketAddr) -> Result<Box<dyn Wire>, Failure> {
     let connected: io::Result<Box<dyn Wire>> = match target {
         SocketAddr::Inet(address) => TcpStream::connect(address)
             .await
@@ -28,8 +37,8 @@ pub(super) async fn connect(target: &SocketAddr) -> Result<Box<dyn Wire>, Failur
 }
 
 /// The status in the first line of the answer to these bytes; the rest is not read.
-pub(super) async fn ask(target: &SocketAddr, request: &[u8]) -> Result<u16, Failure> {
-    let mut wire = connect(target).await?;
+pub(super) async fn ask(target: &SocketAddr, first: &[u8], request: &[u8]) -> Result<u16, Failure> {
+    let mut wire = connect(target, first).await?;
     let broken = |error: io::Error| Failure::Broken(error.to_string());
     wire.write_all(request).await.map_err(broken)?;
     let mut answer = Vec::new();

@@ -43,6 +43,16 @@ impl Inner {
             "cause",
             &self.retries,
         )?;
+        series.counter(
+            "retries_denied",
+            "Attempts that were not made because the group's retry budget was spent",
+            load(&self.retries_denied),
+        )?;
+        series.counter(
+            "ejections",
+            "Times that failing requests took a server out",
+            load(&self.ejections),
+        )?;
         series.set(
             "generated_responses",
             "Requests that this process answered or ended itself, by reason",

@@ -19,12 +19,18 @@ label! {
         ConnectFailed => "connect_failed",
         /// Connecting took longer than `timeouts.connect`.
         ConnectTimeout => "connect_timeout",
+        /// No TLS connection to the server came about.
+        UpstreamTls => "upstream_tls",
+        /// The server's certificate is not valid for its name, or not signed by an authority that is trusted.
+        UpstreamCertificate => "upstream_certificate",
         /// The server did not answer, or paused, for longer than its timeouts allow.
         UpstreamTimeout => "upstream_timeout",
         /// The server closed the connection before its response was complete.
         UpstreamReset => "upstream_reset",
         /// The server's response was not valid HTTP.
         UpstreamInvalidResponse => "upstream_invalid_response",
+        /// The response has a length that shows only at its end, which HTTP/1.0 cannot frame and HTTP/2 does not tell.
+        HttpVersion => "http_version",
         /// The client closed the connection before the response was complete.
         ClientAborted => "client_aborted",
         /// The request line is none.
@@ -77,9 +83,12 @@ impl Reason {
             Self::Internal => 500,
             Self::UpstreamMissing
             | Self::ConnectFailed
+            | Self::UpstreamTls
+            | Self::UpstreamCertificate
             | Self::UpstreamReset
             | Self::UpstreamInvalidResponse => 502,
             Self::NoServer | Self::ServersFull => 503,
+            Self::HttpVersion => 505,
             Self::ConnectTimeout | Self::UpstreamTimeout => 504,
         }
     }

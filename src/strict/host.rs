@@ -1,0 +1,76 @@
+/// A host (RFC 3986 section 3.2.2) and a port: nothing that could be taken for a path, a list or a user.
+pub fn is_host(value: &[u8]) -> bool {
+    let (host, port) = match value.iter().rposition(|&byte| byte == b':') {
+        Some(colon) if !value.ends_with(b"]") => {
+            let (host, port) = value.split_at(colon);
+            (host, port.get(1..).unwrap_or_default())
+        }
+        _ => (value, &[][..]),
+    };
+    let is_port = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    let is_name = match host {
+        [b'[', inner @ .., b']'] => {
+            !inner.is_empty()
+                && inner
+                    .iter()
+                    .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+        }
+        name => is_name(name),
+    };
+    is_port && is_name
+}
+
+/// One dot at the end is the root's. An empty label elsewhere is no name (RFC 1035 section 3.1): `a..` would be `a.` in
+/// its normal form, and `a` to whoever takes the dot off again.
+fn is_name(name: &[u8]) -> bool {
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    let mut labels = name.split(|&byte| byte == b'.');
+    labels.all(|label| !label.is_empty() && label.iter().all(|&byte| is_name_byte(byte)))
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'_'
+                | b'~'
+                | b'%'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b';'
+                | b'='
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_with_perhaps_a_port() {
+        for host in [
+            "a",
+            "A.example",
+            "a.",
+            "a_b:8080",
+            "a:",
+            "192.0.2.1",
+            "[::1]",
+            "[::1]:80",
+        ] {
+            assert!(is_host(host.as_bytes()), "{host}");
+        }
+        for other in [
+            "", ":80", ".", "..", "a..", "a..b", ".a", "a..:80", "a:b", "a:123456", "a:1:2", "::1",
+            "[]", "[a]b", "[g]", "u@a", "a/b", "a,b", "a b",
+        ] {
+            assert!(!is_host(other.as_bytes()), "{other}");
+        }
+    }
+}

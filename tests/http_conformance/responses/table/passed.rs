@@ -1,0 +1,228 @@
+//! Responses that pass, some of them less than their server sent.
+
+use super::{Case, Outcome};
+
+/// Method, response, whether the server closes, whether its connection must not be used again, what a client gets.
+const PASSED: [(&str, &str, &str, bool, bool, u16, &str); 22] = [
+    (
+        "a folded field, which becomes one line",
+        "GET",
+        "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 5\r\n\r\nhello",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+    (
+        "a folded length",
+        "GET",
+        "HTTP/1.1 200 OK\r\nContent-Length:\r\n 5\r\n\r\nhello",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+    (
+        "a length",
+        "GET",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+    (
+        "chunks",
+        "GET",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+    (
+        "chunks with extensions and trailers",
+        "GET",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nX: y\r\n\r\n",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+    (
+        "a body up to the end of the connection",
+        "GET",
+        "HTTP/1.1 200 OK\r\n\r\nhello",
+        true,
+        true,
+        200,
+        "hello",
+    ),
+    (
+        "HTTP/1.0",
+        "GET",
+        "HTTP/1.0 200 OK\r\n\r\nhello",
+        true,
+        true,
+        200,
+        "hello",
+    ),
+    (
+        "one length in a list",
+        "GET",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+    (
+        "one length twice",
+        "GET",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+    (
+        "a length with chunks",
+        "GET",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+    (
+        "chunks with a length",
+        "GET",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 50\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+    (
+        "204 with a body",
+        "GET",
+        "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
+        false,
+        true,
+        204,
+        "",
+    ),
+    (
+        "204 with chunks",
+        "GET",
+        "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        false,
+        true,
+        204,
+        "",
+    ),
+    (
+        "304 with a body",
+        "GET",
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello",
+        false,
+        true,
+        304,
+        "",
+    ),
+    (
+        "HEAD with a body",
+        "HEAD",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        false,
+        true,
+        200,
+        "",
+    ),
+    (
+        "HEAD without a body",
+        "HEAD",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+        false,
+        false,
+        200,
+        "",
+    ),
+    (
+        "a second response",
+        "GET",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        false,
+        true,
+        200,
+        "hello",
+    ),
+    (
+        "a second response behind chunks",
+        "GET",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+        false,
+        true,
+        200,
+        "hello",
+    ),
+    (
+        "more than the length",
+        "GET",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello!",
+        false,
+        true,
+        200,
+        "hello",
+    ),
+    (
+        "16 interim responses",
+        "GET",
+        "",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+    (
+        "LF for line ends",
+        "GET",
+        "HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+    (
+        "a space before a colon",
+        "GET",
+        "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\nhello",
+        false,
+        false,
+        200,
+        "hello",
+    ),
+];
+
+pub(super) fn all() -> Vec<Case> {
+    let early = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(16)
+        + "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    PASSED
+        .map(
+            |(name, method, bytes, then_closes, is_last, status, body)| Case {
+                name,
+                source: "RFC 9112 section 6.3",
+                method,
+                bytes: if bytes.is_empty() {
+                    early.clone()
+                } else {
+                    bytes.to_owned()
+                }
+                .into(),
+                then_closes,
+                is_last,
+                expected: Outcome::Passed(status, body.to_owned()),
+            },
+        )
+        .into()
+}
