@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use pingora::apps::HttpServerOptions;
 use pingora::prelude::*;
 use pingora::server::configuration::ServerConf;
 
@@ -40,6 +41,15 @@ fn main() {
     server.bootstrap();
     let mut proxy = http_proxy_service(&server.configuration, RoundRobin { servers, turn });
     proxy.add_tcp(&listen);
+    // For tests/http_conformance; a listener that speaks HTTP/2 looks at the first bytes of each connection.
+    if let Ok(listen) = std::env::var("BARE_PROXY_H2C") {
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        if let Some(proxy) = proxy.app_logic_mut() {
+            proxy.server_options = Some(options);
+        }
+        proxy.add_tcp(&listen);
+    }
     server.add_service(proxy);
     server.run_forever();
 }

@@ -3,6 +3,7 @@
 mod context;
 mod failure;
 mod forward;
+mod http2;
 mod introduced_connection;
 mod key;
 mod legacy;
@@ -22,8 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT};
-use http::{Method, StatusCode, Version};
+use http::StatusCode;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -203,7 +203,7 @@ impl ProxyHttp for Proxy {
         forward::request(session, request, ctx, self.settings.scheme)?;
         if !ctx.asks_for_tunnel && ctx.speaks_http2() {
             // Boxed: every request would carry what only these need.
-            Box::pin(to_http2(session, request)).await?;
+            Box::pin(http2::send(session, request)).await?;
         }
         Ok(())
     }
@@ -251,7 +251,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         forward::response(session, response);
         if ctx.speaks_http2() {
-            from_http2(session, response)?;
+            http2::receive(session, response)?;
         }
         self.close_if_stopping(session);
         Ok(())
@@ -359,33 +359,3 @@ fn tunnel(session: &mut Session, ctx: &mut RequestCtx, idle: Option<Duration>) -
     session.set_write_timeout(idle);
     Ok(())
 }
-
-/// The last of a request to a server of HTTP/2.
-async fn to_http2(session: &mut Session, request: &mut RequestHeader) -> Result<()> {
-    if request.version != Version::HTTP_2 {
-        let why = "the server does not agree to HTTP/2 by ALPN";
-        return Err(Error::explain(ErrorType::TLSHandshakeFailure, why).into_up());
-    }
-    // Pingora passes no interim response on from HTTP/2, so that the client is told here to go on.
-    if request.remove_header(&EXPECT).is_some() {
-        session.as_mut().write_continue_response().await?;
-    }
-    Ok(())
-}
-
-/// Pingora frames what has no length as chunks, which HTTP/1.0 does not know.
-fn from_http2(session: &Session, response: &ResponseHeader) -> Result<()> {
-    let has_length = response.headers.contains_key(CONTENT_LENGTH)
-        || session.req_header().method == Method::HEAD
-        || matches!(
-            response.status,
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        );
-    if session.req_header().version == Version::HTTP_10 && !has_length {
-        return Error::e_explain(UNFRAMED, "a body without a length for HTTP/1.0");
-    }
-    Ok(())
-}
-
-/// A body that the client's version of HTTP cannot frame.
-const UNFRAMED: ErrorType = ErrorType::Custom("Unframed");

@@ -73,6 +73,24 @@ fn full_is_told_from_down_and_from_tried() {
     assert_eq!(begin(&[]), Ok(ids[0]));
 }
 
+/// Where the others have no more room the one that fails is no better: room comes by itself.
+#[test]
+fn what_full_servers_cannot_take_goes_to_none_that_is_ejected() {
+    let group = group(&[1, 1], BalanceSpec::RoundRobin);
+    let ejected = group.servers()[0].shared();
+    (0..3).for_each(|_| {
+        group.failed(&group.servers()[0], 1_000);
+    });
+    assert!(ejected.ejection().is_out(1_001));
+    let pick = Pick {
+        now: 1_001,
+        ..Pick::new(&[], 7)
+    };
+    let held = group.begin(&pick).unwrap();
+    assert_eq!(held.server().id(), group.servers()[1].id());
+    assert_eq!(group.begin(&pick).unwrap_err(), NobodyLeft::Full);
+}
+
 /// Threads race for the last place; none gets one more.
 #[test]
 fn the_limit_holds_whoever_comes_at_once() {

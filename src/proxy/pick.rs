@@ -41,11 +41,11 @@ fn first(upstream: &Upstream, head: &RequestHeader, ctx: &mut RequestCtx) -> Pic
     if let Some(key) = upstream.request_key() {
         ctx.key = key::hash(key, head, ctx.client.address);
     }
-    another(&[], ctx.key, clock::monotonic_at(ctx.started))
+    pick(&[], ctx.key, clock::monotonic_at(ctx.started))
 }
 
 /// What a pick needs to know of a request with this key; without one chance is its key.
-pub(super) fn another(tried: &[ServerId], key: Option<u64>, now: u64) -> Pick<'_> {
+pub(super) fn pick(tried: &[ServerId], key: Option<u64>, now: u64) -> Pick<'_> {
     let mut pick = Pick::new(tried, fastrand::u64(..));
     pick.now = now;
     if let Some(key) = key {

@@ -197,7 +197,7 @@ impl Proxy {
     ) -> Option<(Arc<Upstream>, InFlight)> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
-        let begun = upstream.begin(&super::pick::another(tried, ctx.key, clock::monotonic_ms()));
+        let begun = upstream.begin(&super::pick::pick(tried, ctx.key, clock::monotonic_ms()));
         Some((upstream.clone(), begun.ok()?))
     }
 }

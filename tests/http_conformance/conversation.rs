@@ -18,17 +18,22 @@ pub(crate) struct Conversation {
 impl Conversation {
     /// Sends the message and reads until every answer is there, the other side closes, or `patience` is over.
     pub(crate) fn hold(to: SocketAddr, message: &Message, patience: Duration) -> Self {
+        // What is passed on leaves the connection open: nobody waits for its end.
+        let enough = match &message.expected {
+            Expected::Forwarded(arrivals) => arrivals.len(),
+            Expected::Refused(_) | Expected::Broken(_) | Expected::Both(..) => usize::MAX,
+        };
+        Self::of(to, message, patience, enough)
+    }
+
+    /// The same, with so many answers for enough.
+    pub(crate) fn of(to: SocketAddr, message: &Message, patience: Duration, enough: usize) -> Self {
         let mut stream = TcpStream::connect(to).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(patience)).unwrap();
         stream.set_write_timeout(Some(patience)).unwrap();
         // The rest may be refused while it is still being sent.
         let _refused_early = stream.write_all(&message.bytes);
-        // What is passed on leaves the connection open: nobody waits for its end.
-        let enough = match &message.expected {
-            Expected::Forwarded(arrivals) => arrivals.len(),
-            Expected::Refused(_) | Expected::Broken(_) | Expected::Both(..) => usize::MAX,
-        };
         if message.is_http1() {
             http1(stream, message, enough)
         } else {

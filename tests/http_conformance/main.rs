@@ -11,9 +11,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod comparison;
 mod conversation;
+mod desync;
+mod floods;
 mod frames;
 mod message;
+mod others;
 mod recorder;
 mod responses;
 mod table;

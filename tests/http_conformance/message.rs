@@ -103,6 +103,14 @@ impl Message {
         !matches!(self.expected, Expected::Forwarded(_))
     }
 
+    /// The requests that must arrive.
+    pub(crate) fn arrivals(&self) -> impl Iterator<Item = &Arrival> {
+        match &self.expected {
+            Expected::Forwarded(arrivals) | Expected::Both(arrivals, _) => arrivals.iter(),
+            Expected::Refused(_) | Expected::Broken(_) => [].iter(),
+        }
+    }
+
     /// HTTP/1 that is refused with this status and reason.
     pub(crate) fn refused(
         name: impl Into<Cow<'static, str>>,
