@@ -2,14 +2,14 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz proof release prepare
+.PHONY: help demo test test-clients check bench fuzz proof release prepare
 
 # For each target of `make fuzz`.
 SECONDS_EACH ?= 60
 FUZZ_TARGETS ?= guard guarded_connection host_and_path nginx_upstream proxy_header
 
 help: ## print this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 demo: prepare ## build, then start four origins, the proxy and its control endpoint on 127.0.0.1
 	$(CARGO) build --locked --release
@@ -17,6 +17,10 @@ demo: prepare ## build, then start four origins, the proxy and its control endpo
 
 test: prepare ## run every test
 	$(CARGO) test --locked
+
+test-clients: prepare ## let curl, h2load and Python's clients talk to the real binary; installs them
+	$(CARGO) build --locked --release
+	scripts/test_clients.sh target/release/pointsman
 
 check: prepare ## format and lints, warnings as errors
 	$(CARGO) fmt --check

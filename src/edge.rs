@@ -2,9 +2,9 @@
 
 mod admission;
 mod guard;
+mod http2;
 mod overload;
 mod preface;
-mod prior_knowledge;
 mod proxy_protocol;
 pub mod tls;
 
@@ -25,9 +25,9 @@ use admission::{ByAddress, FromAddress};
 pub use admission::{ConnectionLimits, Connections};
 use guard::Guard;
 pub use guard::GuardLimits;
+pub use http2::Http2Limits;
+use http2::Http2Proxy;
 use preface::Protocol;
-pub use prior_knowledge::Http2Limits;
-use prior_knowledge::PriorKnowledge;
 pub use proxy_protocol::ProxyProtocol;
 use tls::Tls;
 
@@ -251,7 +251,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
             }
             Protocol::Http2 => {
                 let _place = place;
-                Arc::new(PriorKnowledge::new(
+                Arc::new(Http2Proxy::new(
                     entrance.proxy.clone(),
                     entrance.http2_limits,
                 ))

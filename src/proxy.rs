@@ -293,7 +293,14 @@ impl ProxyHttp for Proxy {
         ctx.reason = Some(reason);
         self.metrics.generated(reason);
         let is_gone = rule.is_none() && failure::is_client_gone(error);
-        let reached = retry::is_unanswered(session) && !is_gone;
+        let is_open = retry::is_unanswered(session);
+        let reached = is_open && !is_gone;
+        let written = session.response_written();
+        if written.is_some_and(|head| !is_open && failure::ends_with_connection(session, head))
+            && let Some(connection) = strictness::connection(session)
+        {
+            connection.break_off();
+        }
         // Pingora closes the connection after a failed attempt, so the response says so.
         session.set_keepalive(None);
         if reached && let Err(error) = failure::respond(session, reason, rule).await {

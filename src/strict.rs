@@ -5,6 +5,7 @@
 //! whatever could be read in two ways is refused before anyone else reads it.
 
 mod body;
+mod crc32c;
 mod field;
 mod head;
 mod host;

@@ -57,6 +57,8 @@ pub(super) struct Guard {
     writing: Deadline,
     given: Pace,
     taken: Pace,
+    /// Whether the client waits to be asked for its body: that is not its slowness.
+    awaits_word: bool,
     /// Counts the connection as open.
     place: Option<Place>,
 }
@@ -89,6 +91,7 @@ impl Guard {
             writing: Deadline::default(),
             given: Pace::default(),
             taken: Pace::default(),
+            awaits_word: false,
             place: None,
         }
     }

@@ -13,6 +13,7 @@ use crate::strict::Rule;
 pub struct ClientConnection {
     refusal: OnceLock<Refusal>,
     is_busy: AtomicBool,
+    is_broken: AtomicBool,
     verdict: AtomicU8,
     reader: Mutex<Option<Waker>>,
 }
@@ -76,6 +77,16 @@ impl ClientConnection {
     /// Whether a request is under way.
     pub fn is_busy(&self) -> bool {
         self.is_busy.load(Ordering::Relaxed)
+    }
+
+    /// An answer whose end only the connection's end tells has none: the connection must not end as if it had.
+    pub fn break_off(&self) {
+        self.is_broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has to end with a reset.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
     }
 
     /// The request for a tunnel was answered.

@@ -1,4 +1,6 @@
 use bytes::Bytes;
+use http::Version;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
@@ -34,6 +36,14 @@ pub(super) fn reason(error: &Error) -> Reason {
         (ErrorSource::Upstream, _) => Reason::UpstreamInvalidResponse,
         _ => Reason::Internal,
     }
+}
+
+/// Whether nothing but the connection's end tells where this response ends: RFC 9112 section 6.3, rule 8.
+pub(super) fn ends_with_connection(session: &Session, head: &ResponseHeader) -> bool {
+    let is_framed = |head: &ResponseHeader| {
+        head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING)
+    };
+    !session.is_http2() && session.req_header().version == Version::HTTP_10 && !is_framed(head)
 }
 
 /// Whether there is nobody left to answer.

@@ -23,6 +23,8 @@ pub struct Head {
     pub framing: Framing,
     /// Whether it asks for a WebSocket: what follows is no HTTP if the server agrees.
     pub asks_for_tunnel: bool,
+    /// Whether the client holds the body back until it is asked for it (RFC 9110 section 10.1.1).
+    pub expects_word: bool,
 }
 
 /// Reads a head as it comes: each line once, when it is whole.
@@ -47,6 +49,7 @@ struct Seen {
     is_chunked: bool,
     has_websocket: bool,
     has_upgrade: bool,
+    expects_word: bool,
 }
 
 impl HeadReader {
@@ -114,8 +117,9 @@ impl Seen {
     fn field(&mut self, field: Field<'_>) -> Result<(), Rule> {
         match field.name.len() {
             4 if field.is("host") => self.host(field.value),
-            6 if field.is("expect") && !field.value.eq_ignore_ascii_case(b"100-continue") => {
-                Err(Rule::Expectation)
+            6 if field.is("expect") => {
+                self.expects_word = field.value.eq_ignore_ascii_case(b"100-continue");
+                self.expects_word.then_some(()).ok_or(Rule::Expectation)
             }
             7 if field.is("upgrade") => {
                 self.has_websocket |= field.lists("websocket");
@@ -180,6 +184,8 @@ impl Seen {
             length,
             framing,
             asks_for_tunnel,
+            // RFC 9110 section 10.1.1: in HTTP/1.0 it means nothing.
+            expects_word: self.expects_word && self.is_current,
         })
     }
 }

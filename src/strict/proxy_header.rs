@@ -5,6 +5,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
+use super::crc32c::crc32c;
+
 /// Whose connection it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
@@ -117,13 +119,13 @@ fn version_2(bytes: &[u8]) -> Result<Option<(usize, Sender)>, Malformed> {
         // "The receiver must accept this connection as valid and must use the real connection endpoints and discard the
         // protocol block including the family which is ignored."
         0x20 => Sender::Itself,
-        0x21 => proxied(family, rest)?,
+        0x21 => proxied(bytes, family, rest)?,
         _ => return Err(Malformed),
     };
     Ok(Some((FIXED_V2 + length, sender)))
 }
 
-fn proxied(family: u8, block: &[u8]) -> Result<Sender, Malformed> {
+fn proxied(header: &[u8], family: u8, block: &[u8]) -> Result<Sender, Malformed> {
     let (sender, addresses) = match family {
         0x00 => return Ok(Sender::Itself),
         0x11 => {
@@ -140,7 +142,8 @@ fn proxied(family: u8, block: &[u8]) -> Result<Sender, Malformed> {
         // Datagrams do not come over a stream.
         _ => return Err(Malformed),
     };
-    additions(block.get(addresses..).ok_or(Malformed)?)?;
+    let header = header.get(..FIXED_V2 + block.len()).ok_or(Malformed)?;
+    additions(header, FIXED_V2 + addresses)?;
     Ok(sender)
 }
 
@@ -150,12 +153,35 @@ fn part<const N: usize>(block: &[u8], at: usize) -> Result<[u8; N], Malformed> {
 }
 
 /// What follows the addresses is type, length and value again and again, to the end.
-fn additions(mut rest: &[u8]) -> Result<(), Malformed> {
-    while !rest.is_empty() {
-        let length = usize::from(u16::from_be_bytes(part(rest, 1)?));
-        rest = rest.get(3 + length..).ok_or(Malformed)?;
+fn additions(header: &[u8], mut at: usize) -> Result<(), Malformed> {
+    if at > header.len() {
+        return Err(Malformed);
+    }
+    while let Some(&kind) = header.get(at) {
+        let value = at + 3;
+        let length = usize::from(u16::from_be_bytes(part(header, at + 1)?));
+        at = value + length;
+        if at > header.len() || (kind == CHECKSUM && !is_intact(header, value, length)) {
+            return Err(Malformed);
+        }
     }
     Ok(())
+}
+
+/// `PP2_TYPE_CRC32C`: "if the checksum does not match the receiver must abort the connection".
+const CHECKSUM: u8 = 3;
+
+/// Whether the checksum at this place is that of the header, with zeros in its own place.
+fn is_intact(header: &[u8], place: usize, length: usize) -> bool {
+    let Some((before, rest)) = header.split_at_checked(place) else {
+        return false;
+    };
+    match rest.split_first_chunk() {
+        Some((sum, behind)) if length == sum.len() => {
+            u32::from_be_bytes(*sum) == crc32c([before, &[0; 4], behind])
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -221,6 +247,33 @@ mod tests {
             let with_request = [&header[..], b"GET"].concat();
             assert_eq!(read(&with_request), Ok(Some((header.len(), sender))));
         }
+    }
+
+    #[test]
+    fn a_checksum_must_be_that_of_the_header() {
+        let block = [
+            &BLOCK_4[..],
+            &[4, 0, 1, 9],
+            &[3, 0, 4, 0, 0, 0, 0],
+            &[4, 0, 0],
+        ]
+        .concat();
+        let mut header = header_2(0x21, 0x11, &block);
+        let place = FIXED_V2 + BLOCK_4.len() + 4 + 3;
+        let sum = crc32c([&header[..]]).to_be_bytes();
+        header[place..place + 4].copy_from_slice(&sum);
+        let found = Ok(Some((header.len(), client("192.0.2.7:12345"))));
+        assert_eq!(read(&[&header[..], b"GET"].concat()), found);
+        for place in FIXED_V2..header.len() {
+            // Types and lengths apart: those may make another sound header.
+            if (place - FIXED_V2 < BLOCK_4.len()) || (place - FIXED_V2 - BLOCK_4.len() == 3) {
+                let mut other = header.clone();
+                other[place] ^= 1;
+                assert_eq!(read(&other), Err(Malformed), "{place}");
+            }
+        }
+        let short = [&BLOCK_4[..], &[3, 0, 2, 0, 0]].concat();
+        assert_eq!(read(&header_2(0x21, 0x11, &short)), Err(Malformed));
     }
 
     #[test]

@@ -61,6 +61,7 @@ fn a_head_says_how_its_body_ends() {
             length,
             framing,
             asks_for_tunnel: tunnel,
+            expects_word: fields.starts_with("Expect"),
         };
         assert_eq!(head(&text), Ok(Some(expected)), "{fields}");
     }

@@ -2,6 +2,7 @@
 
 use crate::support::{Edge, Origin, RawOrigin, Reply};
 use serde_json::json;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// Far longer than an answer takes, far shorter than any timeout.
@@ -80,6 +81,39 @@ fn a_client_of_http_1_0_may_keep_its_connection_when_the_length_is_known() {
         assert_eq!(answer.text(), origin.name());
         assert!(answer.headers.keeps_connection("HTTP/1.0"), "{answer:?}");
     }
+}
+
+#[test]
+fn a_client_of_http_1_0_has_bodies_both_ways() {
+    let origin = Origin::start();
+    origin.by(|seen| Reply::Raw(chunked(&seen.body)));
+    let edge = Edge::to([&origin]);
+    let body: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
+    let mut client = edge.client();
+    let head = format!("POST / HTTP/1.0\r\nContent-Length: {}\r\n\r\n", body.len());
+    client.send([head.as_bytes(), &body].concat());
+    client.read_to("\r\n\r\n");
+    assert!(client.rest() == body);
+    // Without a length there is none (RFC 9112 section 6.3), whatever comes behind the head.
+    for (head, answer) in [("POST", &b""[..]), ("HEAD", b"")] {
+        let mut client = edge.client();
+        client.send(format!("{head} / HTTP/1.0\r\n\r\n"));
+        client.read_to("\r\n\r\n");
+        assert_eq!(client.rest(), answer);
+        assert_eq!(origin.requests().pop().unwrap().body, b"");
+    }
+}
+
+#[test]
+fn a_client_of_http_1_0_does_not_take_a_part_for_the_whole() {
+    let origin = Origin::start();
+    let part = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    origin.always(Reply::RawThenClose(part.into()));
+    let edge = Edge::to([&origin]);
+    let mut client = edge.client();
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    let error = client.try_response("GET").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
 
 #[test]
@@ -289,4 +323,14 @@ fn bytes_after_a_response_do_not_become_the_next_response() {
     for _ in 0..5 {
         assert_eq!(client.get("/", &[]).text(), "ok");
     }
+}
+
+fn chunked(body: &[u8]) -> Vec<u8> {
+    let mut all = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for chunk in body.chunks(70_000) {
+        all.extend(format!("{:x}\r\n", chunk.len()).bytes());
+        all.extend([chunk, b"\r\n"].concat());
+    }
+    all.extend(b"0\r\n\r\n");
+    all
 }

@@ -1,8 +1,9 @@
 //! What the strict guard refuses, and that it is in nobody's way otherwise.
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::time::Duration;
 
-use crate::support::{Edge, Origin, Reply, until};
+use crate::support::{Edge, Origin, RawOrigin, Reply, pause, until};
 
 use super::hostile::{POST, hostile};
 
@@ -194,6 +195,66 @@ fn a_body_longer_than_body_size_is_413() {
     ));
     assert_eq!(client.response().status, 413);
     assert!(origin.requests().iter().all(|seen| !seen.whole));
+}
+
+#[test]
+fn a_server_that_takes_nothing_for_long_is_no_slow_client() {
+    // Longer than the 10 s that a client has in any case, by a server that a client cannot hurry.
+    let stall = Duration::from_millis(11_500);
+    let origin = RawOrigin::start(move |mut stream, _| {
+        let mut head = [0; 4096];
+        let _ = stream.read(&mut head);
+        pause(stall);
+        let mut rest = BufReader::new(stream);
+        let mut body = Vec::new();
+        while !body.ends_with(b"the end") && rest.read_until(b'd', &mut body).is_ok_and(|n| n > 0) {
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    let edge = Edge::builder()
+        .route("*", "web")
+        .with(&format!(
+            "upstreams: {{ web: {{ servers: ['{}'] }} }}",
+            origin.address()
+        ))
+        .listener("limits: { min_rate: 100000000 }")
+        .start();
+    let mut body = vec![b'x'; 24 << 20];
+    body.extend(b"the end");
+    assert_eq!(edge.client().request("POST", "/", &[], &body).status, 200);
+}
+
+#[test]
+fn a_client_that_waits_to_be_asked_for_its_body_is_not_slow_before_it_was_asked() {
+    let origin = RawOrigin::start(|mut stream, _| {
+        let mut bytes = [0; 4096];
+        let _ = stream.read(&mut bytes);
+        pause(Duration::from_millis(900));
+        let _ = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
+        if stream.read(&mut bytes).is_ok_and(|count| count > 0) {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let edge = Edge::builder()
+        .route("*", "web")
+        .with(&format!(
+            "upstreams: {{ web: {{ servers: ['{}'] }} }}",
+            origin.address()
+        ))
+        .listener("limits: { body_timeout: 300ms }")
+        .start();
+    let head = format!("{POST}Expect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    for (body, status) in [("body", 200), ("", 408)] {
+        let mut client = edge.client();
+        client.send(&head);
+        assert_eq!(client.read_to("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+        client.send(body);
+        assert_eq!(client.response().status, status);
+    }
+    // Whoever has begun with the body waits for nothing.
+    let mut client = edge.client();
+    client.send(head + "b");
+    assert_eq!(client.response().status, 408);
 }
 
 #[test]

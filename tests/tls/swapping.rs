@@ -1,10 +1,15 @@
 //! Certificates that change while the process runs, and those that cannot be used.
 
+use std::os::unix::fs::symlink;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::certificates::replace;
+use tokio_rustls::rustls::HandshakeKind;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+
+use crate::certificates::{Authority, Signed, replace};
+use crate::client::TlsClient;
 use crate::handshakes::Site;
 use crate::support::{EdgeBuilder, pointsman, until};
 
@@ -75,7 +80,7 @@ fn a_session_is_resumed_after_the_certificate_changed() {
         (shaken.certificate == *new.cert.der()).then_some(())
     });
     let shaken = client.visit(edge.address()).unwrap();
-    assert_eq!(shaken.kind, tokio_rustls::rustls::HandshakeKind::Resumed);
+    assert_eq!(shaken.kind, HandshakeKind::Resumed);
 }
 
 fn check(builder: &EdgeBuilder) -> (bool, String) {
@@ -136,4 +141,77 @@ fn an_expired_certificate_is_a_warning() {
     assert!(said.contains("a.pem expired on 2021-01-01"), "{said}");
     let edge = builder.start();
     edge.wait_for_stderr("a.pem expired on 2021-01-01");
+}
+
+/// As Kubernetes and certbot do: the names that the file has lead through a link that is swapped.
+#[test]
+fn files_behind_a_link_that_is_swapped_are_changed_files() {
+    let site = Site::new();
+    let builder = site.builder();
+    let directory = builder.directory().to_owned();
+    let generation = |number: usize, signed: &Signed| {
+        let own = directory.join(format!("..{number}"));
+        std::fs::create_dir(&own).unwrap();
+        signed.write(&own, "tls");
+        let draft = directory.join("..data_tmp");
+        symlink(format!("..{number}"), &draft).unwrap();
+        std::fs::rename(draft, directory.join("..data")).unwrap();
+    };
+    let first = site.authority.sign(&["a.example"]);
+    generation(1, &first);
+    let mut pair = String::new();
+    for (key, file) in [("cert", "tls.pem"), ("key", "tls.key")] {
+        // A link to a file behind the link to its directory.
+        symlink(format!("..data/{file}"), directory.join(file)).unwrap();
+        pair += &format!("{key}: '{}', ", directory.join(file).display());
+    }
+    let edge = builder
+        .listener(&format!("tls: {{ certificates: [{{ {pair} }}] }}"))
+        .start();
+    let served = || site.client().visit(edge.address()).unwrap().certificate;
+    assert_eq!(served(), *first.cert.der());
+    for number in 2..5 {
+        let next = site.authority.sign(&["a.example"]);
+        generation(number, &next);
+        until("the pair of the new generation serves", || {
+            (served() == *next.cert.der()).then_some(())
+        });
+        std::fs::remove_dir_all(directory.join(format!("..{}", number - 1))).unwrap();
+    }
+}
+
+#[test]
+fn a_new_client_ca_decides_who_may_connect_and_old_tickets_do_not() {
+    let site = Site::new();
+    let builder = site.builder();
+    let ca = builder.directory().join("ca.pem");
+    replace(&ca, &site.authority.pem());
+    let edge = builder
+        .listener(&format!("tls: {{ client_ca: '{}' }}", ca.display()))
+        .start();
+    let (old_ca, new_ca) = (&site.authority, Authority::new());
+    for version in [&TLS12, &TLS13] {
+        replace(&ca, &old_ca.pem());
+        let (old, new) = (old_ca.sign(&["c.example"]), new_ca.sign(&["c.example"]));
+        let client = |own| TlsClient::new(&site.authority, &[version], Some(own));
+        let (old, new) = (client(&old), client(&new));
+        let visit = |client: &TlsClient| client.visit(edge.address());
+        until("the old authority's client may connect", || {
+            visit(&old).ok()
+        });
+        // It has tickets now, and uses them.
+        assert_eq!(visit(&old).unwrap().kind, HandshakeKind::Resumed);
+        assert!(visit(&new).is_err());
+        replace(&ca, &new_ca.pem());
+        until("the new authority's client may connect", || {
+            visit(&new).ok()
+        });
+        assert!(visit(&old).is_err());
+    }
+    // Nonsense changes nothing.
+    replace(&ca, "garbage");
+    edge.wait_for_stderr("ca.pem holds no certificate");
+    let known = new_ca.sign(&["c.example"]);
+    let known = TlsClient::new(&site.authority, &[&TLS13], Some(&known));
+    assert!(known.visit(edge.address()).is_ok());
 }

@@ -8,12 +8,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use filedescriptor::OwnedHandle;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
     Stream, TimingDigest, UniqueID, UniqueIDType,
 };
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -39,7 +41,7 @@ impl AsyncWrite for Guard {
         let guard = self.get_mut();
         match Pin::new(&mut guard.stream).poll_write(context, bytes) {
             Poll::Ready(result) => {
-                guard.taken.moved(*result.as_ref().unwrap_or(&0));
+                guard.wrote(*result.as_ref().unwrap_or(&0));
                 Poll::Ready(result)
             }
             Poll::Pending => guard.poll_slow_reader(context).map(Err),
@@ -54,7 +56,7 @@ impl AsyncWrite for Guard {
         let guard = self.get_mut();
         match Pin::new(&mut guard.stream).poll_write_vectored(context, slices) {
             Poll::Ready(result) => {
-                guard.taken.moved(*result.as_ref().unwrap_or(&0));
+                guard.wrote(*result.as_ref().unwrap_or(&0));
                 Poll::Ready(result)
             }
             Poll::Pending => guard.poll_slow_reader(context).map(Err),
@@ -79,6 +81,12 @@ impl AsyncWrite for Guard {
 }
 
 impl Guard {
+    fn wrote(&mut self, bytes: usize) {
+        self.taken.moved(bytes);
+        // 100, or an answer that makes the body needless. Whoever polls the body again looks at its deadline then.
+        self.awaits_word = false;
+    }
+
     /// Waits no longer than a client that takes nothing may be waited for.
     fn poll_slow_reader(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let Some(deadline) = self
@@ -97,10 +105,19 @@ impl Guard {
 
 #[async_trait]
 impl Shutdown for Guard {
-    /// Closes; after a refusal that is left to the drop.
+    /// Closes; after a refusal, and for a reset, that is left to the drop.
     async fn shutdown(&mut self) {
-        if self.connection.refusal().is_none() {
+        if self.connection.refusal().is_none() && !self.connection.is_broken() {
             Shutdown::shutdown(&mut *self.stream).await;
+        }
+    }
+}
+
+impl Guard {
+    fn reset_at_close(&self) {
+        // A duplicate, since Pingora tells the number only; what is set is the socket's.
+        if let Ok(socket) = OwnedHandle::dup(&self.stream.id()) {
+            let _already_gone = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
         }
     }
 }
@@ -109,6 +126,9 @@ impl Drop for Guard {
     /// After a refusal the client may still be sending; if its bytes met a closed socket, the answer would be lost with
     /// the reset that they cause (RFC 9112 section 9.6). Pingora does not always shut a connection down that failed.
     fn drop(&mut self) {
+        if self.connection.is_broken() {
+            self.reset_at_close();
+        }
         if self.connection.refusal().is_some()
             && let Ok(runtime) = Handle::try_current()
         {

@@ -11,7 +11,7 @@ use tokio_util::io::poll_read_buf;
 use super::Guard;
 use super::deadline::Pace;
 use crate::ports::client_connection::{Refusal, Verdict};
-use crate::strict::{Body, HeadReader, Part, Rule};
+use crate::strict::{Body, Head, HeadReader, Part, Rule};
 
 /// Where in its messages a connection is.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl Guard {
                     .and_then(|mut body| body.follow(rest).map(|part| (body, part)));
                 match followed {
                     // As much of the message as has come is sound; a later part may still not be.
-                    Ok((body, part)) => self.begin(head.length, head.asks_for_tunnel, body, part),
+                    Ok((body, part)) => self.begin(head, body, part),
                     Err(rule) => self.refuse(rule),
                 }
                 true
@@ -133,12 +133,13 @@ impl Guard {
         }
     }
 
-    fn begin(&mut self, head: usize, asks_for_tunnel: bool, body: Body, part: Part) {
+    fn begin(&mut self, head: Head, body: Body, part: Part) {
         self.passed = match part {
-            Part::End(count) | Part::More(count) => head + count,
+            Part::End(count) | Part::More(count) => head.length + count,
         };
         self.given = Pace::default();
-        self.stage = if asks_for_tunnel {
+        self.awaits_word = head.expects_word && self.buffer.len() == head.length;
+        self.stage = if head.asks_for_tunnel {
             self.connection.ask();
             Stage::Asked
         } else if body.is_done() {
@@ -251,6 +252,7 @@ impl Guard {
         if read.is_empty() {
             return Poll::Ready(Ok(true));
         }
+        self.awaits_word = false;
         self.given.moved(read.len());
         let part = body.follow(read);
         let sound = self.body_moved(part);
@@ -276,6 +278,9 @@ impl Guard {
     }
 
     fn poll_body_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        if self.awaits_word {
+            return Poll::Pending; // the server's time limits end it
+        }
         let (pause, rate) = (self.limits.body_timeout, self.limits.min_rate);
         let Some(deadline) = self.given.limit(pause, rate) else {
             return Poll::Pending;

@@ -23,16 +23,17 @@ pub struct Http2Limits {
     pub header_size: u32,
 }
 
-/// A proxy seen as one that speaks HTTP/2 without TLS: the same proxy and pool, other options.
-pub(super) struct PriorKnowledge<A> {
+/// A proxy seen as one that speaks HTTP/2, agreed on by ALPN or known beforehand: the same proxy and pool, other options.
+pub(super) struct Http2Proxy<A> {
     proxy: Arc<A>,
     options: HttpServerOptions,
     limits: Http2Limits,
 }
 
-impl<A> PriorKnowledge<A> {
+impl<A> Http2Proxy<A> {
     pub(super) fn new(proxy: Arc<A>, limits: Http2Limits) -> Self {
         let mut options = HttpServerOptions::default();
+        // Without TLS Pingora asks for this; over TLS it goes by ALPN.
         options.h2c = true;
         options.h2_idle_timeout = limits.idle;
         Self {
@@ -44,7 +45,7 @@ impl<A> PriorKnowledge<A> {
 }
 
 #[async_trait]
-impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for PriorKnowledge<A> {
+impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Http2Proxy<A> {
     async fn process_new_http(
         self: &Arc<Self>,
         mut session: ServerSession,
