@@ -22,7 +22,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::ports::access_log::AccessLogSettings;
-use crate::spec::{Broken, Spec, without_effect};
+use crate::spec::{Broken, Spec};
 use holes::Holes;
 
 pub use errors::{ConfigErrors, Mark, Problem};
@@ -142,7 +142,7 @@ fn read_config(
         let place = reader.holes.place(&root, &broken.pointer);
         reader.note(place, broken.message);
     }
-    config.warnings = warnings(&config.seed, doubtful, &root, &reader.holes);
+    config.warnings = warnings(doubtful, &root, &reader.holes);
     let problems = reader.into_problems();
     if problems.is_empty() {
         Ok(config)
@@ -151,17 +151,12 @@ fn read_config(
     }
 }
 
-fn warnings(seed: &Spec, doubtful: Vec<Broken>, root: &tree::Node, holes: &Holes) -> Vec<Problem> {
-    let told = seed.upstreams.iter().filter_map(|(name, upstream)| {
-        let message = without_effect(name, upstream)?;
-        let at = holes.place(root, &format!("/upstreams/{name}/servers"));
-        Some(Problem { at, message })
-    });
-    let doubtful = doubtful.into_iter().map(|broken| Problem {
+fn warnings(doubtful: Vec<Broken>, root: &tree::Node, holes: &Holes) -> Vec<Problem> {
+    let warning = |broken: Broken| Problem {
         at: holes.place(root, &broken.pointer),
         message: broken.message,
-    });
-    let mut warnings: Vec<_> = told.chain(doubtful).collect();
+    };
+    let mut warnings: Vec<_> = doubtful.into_iter().map(warning).collect();
     warnings.sort_by_key(|warning| warning.at);
     warnings
 }

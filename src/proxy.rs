@@ -92,29 +92,6 @@ impl Proxy {
         failure::respond(session, reason, rule).await?;
         Ok(true)
     }
-
-    /// Finds the route and the group, and picks the first server. What cannot be served is said at
-    /// once, while the connection can still be kept.
-    fn route(&self, session: &Session, ctx: &mut RequestCtx) -> Result<(), Reason> {
-        let head = session.req_header();
-        let snapshot = self.snapshot.load();
-        ctx.revision = snapshot.revision();
-        let host = forward::received_host(head);
-        let route = snapshot
-            .routes()
-            .find(host, head.uri.path())
-            .ok_or(Reason::NoRoute)?;
-        ctx.route = Some(route.clone());
-        let upstream = snapshot
-            .serving(route, host)
-            .ok_or(Reason::UpstreamMissing)?;
-        // Named in the log even when none of its servers can be picked.
-        ctx.upstream = Some(upstream.clone());
-        upstream.count_request();
-        let server = upstream.pick(&pick::first(upstream, head, ctx)).cloned();
-        ctx.begin(server.ok_or(Reason::NoServer)?);
-        Ok(())
-    }
 }
 
 #[async_trait]

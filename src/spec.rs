@@ -26,7 +26,6 @@ mod tls;
 mod units;
 mod unsupported;
 mod upstream;
-mod without_effect;
 
 use std::sync::Arc;
 
@@ -61,7 +60,6 @@ pub use upstream::{
     BalanceSpec, HostHeader, Protocol, RetryCause, RetrySpec, SendProxyProtocol, TimeoutsSpec,
     UpstreamSpec, WhenAllDown,
 };
-pub use without_effect::{newly_without_effect, without_effect};
 
 /// The whole desired state.
 ///

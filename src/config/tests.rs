@@ -242,35 +242,6 @@ f:11:85: `~x`: regular expressions are not supported yet
 }
 
 #[test]
-fn settings_without_effect_are_warned_of_with_the_place_of_their_group() {
-    let text = "
-upstreams:
-  web:
-    servers: [10.0.0.1, {address: 10.0.0.2, max_connections: 3, slow_start: 1s, fail_timeout: 10s}]
-  api: {servers: [{address: 10.0.0.2, max_connections: 5}, {address: 10.0.0.3, max_connections: 6}]}
-  plain: {servers: [{address: 10.0.0.2, max_fails: 1}]}
-";
-    let told = read(text).unwrap().warnings;
-    let told = told
-        .iter()
-        .map(|told| format!("{}:{}: {}", told.at.line, told.at.column, told.message));
-    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r##"
-4:14: upstream `web`: `max_connections`, `slow_start` have no effect yet
-5:18: upstream `api`: `max_connections` has no effect yet
-"##);
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), text).unwrap();
-    let checked = super::check(file.path()).unwrap();
-    let [first, _, last] = checked.lines().collect::<Vec<_>>()[..] else {
-        panic!("{checked}");
-    };
-    assert!(first.ends_with(
-        ":4:14: warning: upstream `web`: `max_connections`, `slow_start` have no effect yet"
-    ));
-    assert!(last.ends_with(": ok (3 upstreams, 5 servers, 0 routes)"));
-}
-
-#[test]
 fn a_bad_value_is_told_with_what_fits() {
     insta::assert_snapshot!(errors("server: {shutdown_grace: 30}"), @r##"f:1:26: expected a length of time with its unit, such as `2s`, not integer `30`"##);
     insta::assert_snapshot!(errors("server: {shutdown_grace: 30 s}"), @r##"f:1:26: `30 s` is not a length of time: write a whole number with ms, s, m, h or d, at most 3650d"##);

@@ -57,7 +57,7 @@ struct ServerSettings {
 /// What was observed of a server on this node.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ServerStatus {
-    /// `up`, `unknown` (checked, no verdict yet), `draining`, `down` (by the operator) or
+    /// `up`, `full` (at `max_connections`), `slow_start` (its share grows), `unknown` (checked, no verdict yet), `draining`, `down` (by the operator) or
     /// `unhealthy` (by its checks).
     #[schema(value_type = String, example = "up")]
     state: &'static str,
@@ -191,6 +191,8 @@ fn reason(server: &Server, last_check: Option<&LastCheck>, now: u64) -> String {
     match server.state(now) {
         State::Down => "taken out by an operator".into(),
         State::Draining => "drained by an operator: finishes what it has".into(),
+        State::Full => "works on as many requests as `max_connections` allows".into(),
+        State::SlowStart => "its share grows since it takes requests again".into(),
         State::Unhealthy => seen("checks fail"),
         State::Ejected => {
             let left = server.shared().ejection().until().saturating_sub(now);

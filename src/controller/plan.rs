@@ -9,7 +9,6 @@ use crate::ports::server_tls::ServerTlsTable;
 use crate::spec::{
     Broken, Digest, ForbiddenAddresses, Name, Revision, RouteSpec, Spec, broken_rules_among_routes,
     broken_rules_of_defaults, broken_rules_of_route, broken_rules_of_upstream,
-    newly_without_effect,
 };
 use crate::store;
 
@@ -148,11 +147,7 @@ fn check(
     if !broken.is_empty() {
         return Err(Refusal::Invalid(broken));
     }
-    let mut warnings = dangling_routes(before, next, lenient)?;
-    let old = |name| before.upstreams.get(name).map(|old| &**old);
-    let changed = changed.map(|(name, upstream)| (name, &**upstream, old(name)));
-    warnings.extend(newly_without_effect(changed));
-    Ok(warnings)
+    dangling_routes(before, next, lenient)
 }
 
 /// Rules of the routes that changed, and what they have in common with others.

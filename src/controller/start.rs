@@ -11,7 +11,7 @@ use crate::clock;
 use crate::domain::snapshot::{Snapshot, shared};
 use crate::ports::server_tls::ServerTlsTable;
 use crate::ports::telemetry::Metrics;
-use crate::spec::{Digest, ForbiddenAddresses, Meta, Revision, Spec, without_effect};
+use crate::spec::{Digest, ForbiddenAddresses, Meta, Revision, Spec};
 use crate::store::{self, History, Store, StoreError, Stored};
 
 /// What the controller starts from.
@@ -53,7 +53,6 @@ pub fn start(
     if settings.reset && !stored.spec.says_the_same(&settings.seed) {
         stored = appended(&*store, Some(&stored), &settings.seed, "run --reset-state")?;
     }
-    warn_of_settings_without_effect(&stored.spec);
     let snapshot = Arc::new(Snapshot::build(stored.number, stored.spec, None));
     let server_tls = ServerTlsTable::default();
     tls::read_all(&server_tls, &snapshot)?;
@@ -88,21 +87,6 @@ pub fn start(
         store,
     })
 }
-
-fn warn_of_settings_without_effect(spec: &Spec) {
-    let upstreams = spec.upstreams.iter();
-    let mut warnings = upstreams.filter_map(|(name, upstream)| without_effect(name, upstream));
-    for warning in warnings.by_ref().take(MOST_WARNINGS) {
-        log::warn!("{warning}");
-    }
-    let more = warnings.count();
-    if more > 0 {
-        log::warn!("{more} more upstreams have settings without effect");
-    }
-}
-
-/// Lines at the start: who has thousands of groups has given most of them the same settings.
-const MOST_WARNINGS: usize = 20;
 
 /// Stores the first revision. Who loses the race for it takes the winner's.
 fn seeded(store: &dyn Store, seed: &Spec) -> Result<Stored, StoreError> {

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ejection::Ejection;
 use super::latency::Latency;
+use super::ramp::{Ramp, WHOLE};
+pub use super::state::State;
 use crate::spec::{Address, Admin, Labels, ServerSpec, StartHealth};
 
 pub use in_flight::InFlight;
@@ -36,29 +38,13 @@ pub enum Health {
     Down = 2,
 }
 
-/// The two axes seen together: what a server is, for requests and for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// Takes requests.
-    Up,
-    /// Takes requests if nothing better does: checked, and no verdict yet.
-    Unknown,
-    /// Finishes what it has.
-    Draining,
-    /// Taken out by the operator.
-    Down,
-    /// Taken out by its checks.
-    Unhealthy,
-    /// Taken out for a while because requests failed.
-    Ejected,
-}
-
 /// One member of a group in one snapshot. Never edited: a change makes a new one around the same state.
 #[derive(Debug)]
 pub struct Server {
     spec: ServerSpec,
     label: String,
     checked: bool,
+    ramp: Option<Ramp>,
     state: Arc<ServerState>,
 }
 
@@ -69,8 +55,14 @@ impl Server {
             label: spec.address.to_string(),
             spec: spec.clone(),
             checked,
+            ramp: None,
             state,
         }
+    }
+
+    /// The same server with its slow start.
+    pub fn with_ramp(self, ramp: Option<Ramp>) -> Self {
+        Self { ramp, ..self }
     }
 
     /// What it was built from.
@@ -144,10 +136,37 @@ impl Server {
         self.checked
     }
 
-    /// The axes and passive ejection seen together at `now` (milliseconds by a clock that only goes on).
+    /// The axes, passive ejection, the limit and slow start seen together at `now` (milliseconds by a clock that only
+    /// goes on).
     pub fn state(&self, now: u64) -> State {
         let is_out = self.state.ejection.is_out(now);
-        State::of(self.spec.admin, self.checked, self.state.health(), is_out)
+        let is_slow = |ramp: &Ramp| ramp.seen(self.state.recoveries(), now) < WHOLE;
+        match State::of(self.spec.admin, self.checked, self.state.health(), is_out) {
+            State::Up | State::Unknown if self.is_full() => State::Full,
+            State::Up if self.ramp.as_ref().is_some_and(is_slow) => State::SlowStart,
+            state => state,
+        }
+    }
+
+    /// Requests that it works on at a time; none: no limit.
+    pub fn limit(&self) -> Option<u32> {
+        Some(self.spec.max_connections).filter(|most| *most > 0)
+    }
+
+    /// Whether it works on as many requests as it may.
+    pub fn is_full(&self) -> bool {
+        self.limit()
+            .is_some_and(|most| self.state.in_flight() >= most)
+    }
+
+    /// Its slow start, if it has one.
+    pub fn ramp(&self) -> Option<&Ramp> {
+        self.ramp.as_ref()
+    }
+
+    /// Whether the operator lets it take requests.
+    pub fn is_let(&self) -> bool {
+        self.spec.admin == Admin::Up && self.spec.weight > 0
     }
 
     /// Whether the rails count it: admin up and health not down. Weight 0 takes no requests; an ejection passes by itself.
@@ -162,6 +181,7 @@ impl Server {
 pub struct ServerState {
     id: ServerId,
     health: AtomicU8,
+    recoveries: AtomicU32,
     health_since: AtomicU64,
     in_flight: AtomicU32,
     requests: AtomicU64,
@@ -196,6 +216,7 @@ impl ServerState {
         Self {
             id: ServerId::next(),
             health: AtomicU8::new(health as u8),
+            recoveries: AtomicU32::new(0),
             health_since: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             requests: AtomicU64::new(0),
@@ -227,11 +248,20 @@ impl ServerState {
 
     /// Records a verdict at `now` (milliseconds since 1970). Returns whether it is another than before.
     pub fn set_health(&self, health: Health, now: u64) -> bool {
-        let changed = self.health.swap(health as u8, Ordering::Relaxed) != health as u8;
+        let was = self.health.swap(health as u8, Ordering::Relaxed);
+        let changed = was != health as u8;
+        if was == Health::Down as u8 && health == Health::Up {
+            self.recoveries.fetch_add(1, Ordering::Relaxed);
+        }
         if changed {
             self.health_since.store(now, Ordering::Relaxed);
         }
         changed
+    }
+
+    /// How often its checks have brought it back.
+    pub fn recoveries(&self) -> u32 {
+        self.recoveries.load(Ordering::Relaxed)
     }
 
     /// How the last probe went. For pages and probes: no request takes this lock.
@@ -278,33 +308,6 @@ impl ServerState {
     /// Counts a failed attempt.
     pub fn count_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl State {
-    /// The one place where the axes meet. Without checks nothing is observed, and unknown is as good
-    /// as up.
-    pub fn of(admin: Admin, checked: bool, health: Health, is_ejected: bool) -> Self {
-        match (admin, health) {
-            (Admin::Down, _) => Self::Down,
-            (Admin::Drain, _) => Self::Draining,
-            (Admin::Up, Health::Down) if checked => Self::Unhealthy,
-            (Admin::Up, _) if is_ejected => Self::Ejected,
-            (Admin::Up, Health::Unknown) if checked => Self::Unknown,
-            (Admin::Up, _) => Self::Up,
-        }
-    }
-
-    /// The word of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Unknown => "unknown",
-            Self::Draining => "draining",
-            Self::Down => "down",
-            Self::Unhealthy => "unhealthy",
-            Self::Ejected => "ejected",
-        }
     }
 }
 

@@ -1,21 +1,24 @@
 //! A named group of servers that can pick one of them.
 
+mod begin;
 mod limits;
+mod members;
 mod outcome;
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use super::balancer::{self, Accept, Pick, Tier};
 use super::budget::Budget;
 use super::ejection::RateRule;
-use super::server::{Server, ServerState};
+use super::server::Server;
 use super::tls::Tls;
 use crate::spec::{
     Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Labels, Name, Percent,
     Protocol, SendProxyProtocol, ServerSpec, Target, UpstreamSpec, WhenAllDown,
 };
+use members::{carried_over, tiers};
 
+pub use begin::NobodyLeft;
 pub use limits::{Retry, Timeouts};
 
 /// A group in one snapshot. Never edited: a change makes a new one around the same states.
@@ -171,6 +174,10 @@ impl Upstream {
 
     #[cold]
     fn last_resort(&self, pick: &Pick<'_>) -> Option<&Arc<Server>> {
+        if self.is_full_for(pick) {
+            // Room comes by itself; a server that fails is no better.
+            return None;
+        }
         let accepting = |accept| Pick { accept, ..*pick };
         let ejected = self.pick_of(&accepting(Accept::Ejected));
         if ejected.is_some() || self.when_all_down == WhenAllDown::Fail || !self.is_all_down() {
@@ -299,43 +306,4 @@ impl Upstream {
     pub fn health(&self) -> Option<&Arc<HealthSpec>> {
         self.health.as_ref()
     }
-}
-
-/// Each tier with its turns going on from the one of its number before.
-fn tiers(
-    policy: BalanceSpec,
-    servers: &[Arc<Server>],
-    before: Option<&Upstream>,
-) -> Box<[(u32, Tier)]> {
-    let numbers: BTreeSet<u32> = servers.iter().map(|server| server.tier()).collect();
-    let tier = |number| {
-        let members = servers.iter().filter(|server| server.tier() == number);
-        let mut old = before.iter().flat_map(|before| &before.tiers);
-        let old = old.find(|(its, _)| *its == number).map(|(_, tier)| tier);
-        (number, Tier::new(policy, members, old))
-    };
-    numbers.into_iter().map(tier).collect()
-}
-
-fn carried_over(
-    spec: &UpstreamSpec,
-    health: Option<&HealthSpec>,
-    before: Option<&Upstream>,
-) -> Vec<Arc<Server>> {
-    let old: HashMap<&Address, &Arc<ServerState>> = before
-        .into_iter()
-        .flat_map(|before| &before.servers)
-        .map(|server| (server.address(), server.shared()))
-        .collect();
-    let start = health.and_then(|health| health.start).unwrap_or_default();
-    let new = || Arc::new(ServerState::new(start));
-    let state = |address: &Address| old.get(address).map_or_else(new, |&state| state.clone());
-    let server = |server: &ServerSpec| {
-        Arc::new(Server::new(
-            server,
-            health.is_some(),
-            state(&server.address),
-        ))
-    };
-    spec.servers.iter().map(server).collect()
 }

@@ -39,7 +39,7 @@ pub struct RequestCtx {
     /// Retries because a kept connection turned out to be closed; these are no attempts at a server.
     pub(super) stale: u8,
     tried: Vec<ServerId>,
-    next: Option<Arc<Server>>,
+    next: Option<InFlight>,
     current: Option<InFlight>,
     /// Of the attempt under way; none for a tunnel.
     connection: Option<RawFd>,
@@ -90,13 +90,13 @@ impl RequestCtx {
         }
     }
 
-    /// The request goes to `server`, of the group that was found.
-    pub(super) fn begin(&mut self, server: Arc<Server>) {
+    /// The request goes to this server of the group that was found, where it is counted in flight from now.
+    pub(super) fn begin(&mut self, server: InFlight) {
         self.next = Some(server);
     }
 
     /// The next attempt goes to `server`, of `upstream` as it is now.
-    pub(super) fn retry_on(&mut self, upstream: Arc<Upstream>, server: Arc<Server>) {
+    pub(super) fn retry_on(&mut self, upstream: Arc<Upstream>, server: InFlight) {
         self.upstream = Some(upstream);
         self.begin(server);
         self.reason = None;
@@ -104,7 +104,7 @@ impl RequestCtx {
 
     /// Begins the attempt that was decided: counted in flight until it ends.
     pub(super) fn next_attempt(&mut self) -> Option<(&Upstream, &Server)> {
-        let server = self.next.take()?;
+        let next = self.next.take()?;
         // The first attempt's server is remembered only when it fails: most requests need no list.
         let began = if self.attempts.is_empty() {
             self.started
@@ -112,16 +112,16 @@ impl RequestCtx {
             Instant::now()
         };
         self.attempts.push(Attempt {
-            server: server.clone(),
+            server: next.server().clone(),
             began,
             ended: None,
             status: None,
             failure: None,
         });
+        let server = self.current.insert(next).server();
         if server.shared().ejection().is_unproven() {
             server.shared().ejection().try_again(clock::monotonic_ms());
         }
-        let server = self.current.insert(InFlight::begin(server)).server();
         Some((self.upstream.as_deref()?, server))
     }
 

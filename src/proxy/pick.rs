@@ -1,17 +1,43 @@
 use pingora_http::RequestHeader;
+use pingora_proxy::Session;
 
-use super::{RequestCtx, key};
+use super::{Proxy, RequestCtx, forward, key};
 use crate::clock;
 use crate::domain::balancer::Pick;
 use crate::domain::server::ServerId;
-use crate::domain::upstream::Upstream;
+use crate::domain::upstream::{NobodyLeft, Upstream};
+use crate::ports::telemetry::Reason;
+
+impl Proxy {
+    /// Finds the route and the group, and picks the first server. What cannot be served is said at
+    /// once, while the connection can still be kept.
+    pub(super) fn route(&self, session: &Session, ctx: &mut RequestCtx) -> Result<(), Reason> {
+        let head = session.req_header();
+        let snapshot = self.snapshot.load();
+        ctx.revision = snapshot.revision();
+        let host = forward::received_host(head);
+        let route = snapshot
+            .routes()
+            .find(host, head.uri.path())
+            .ok_or(Reason::NoRoute)?;
+        ctx.route = Some(route.clone());
+        let upstream = snapshot
+            .serving(route, host)
+            .ok_or(Reason::UpstreamMissing)?;
+        // Named in the log even when none of its servers can be picked.
+        ctx.upstream = Some(upstream.clone());
+        upstream.count_request();
+        let begun = upstream.begin(&first(upstream, head, ctx));
+        ctx.begin(begun.map_err(|nobody| match nobody {
+            NobodyLeft::NoServer => Reason::NoServer,
+            NobodyLeft::Full => Reason::ServersFull,
+        })?);
+        Ok(())
+    }
+}
 
 /// What the request's first pick needs to know; its key is kept for later ones.
-pub(super) fn first(
-    upstream: &Upstream,
-    head: &RequestHeader,
-    ctx: &mut RequestCtx,
-) -> Pick<'static> {
+fn first(upstream: &Upstream, head: &RequestHeader, ctx: &mut RequestCtx) -> Pick<'static> {
     if let Some(key) = upstream.request_key() {
         ctx.key = key::hash(key, head, ctx.client.address);
     }

@@ -6,7 +6,7 @@ use pingora_proxy::Session;
 
 use super::{Proxy, RequestCtx, failure};
 use crate::clock;
-use crate::domain::server::Server;
+use crate::domain::server::{InFlight, Server};
 use crate::domain::upstream::Upstream;
 use crate::ports::server_tls::ServerTls;
 use crate::ports::telemetry::{Reason, RetryCause as Counted};
@@ -194,11 +194,11 @@ impl Proxy {
         &self,
         ctx: &RequestCtx,
         tried: &[crate::domain::server::ServerId],
-    ) -> Option<(Arc<Upstream>, Arc<Server>)> {
+    ) -> Option<(Arc<Upstream>, InFlight)> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
-        let server = upstream.pick(&super::pick::pick(tried, ctx.key, clock::monotonic_ms()))?;
-        Some((upstream.clone(), server.clone()))
+        let begun = upstream.begin(&super::pick::pick(tried, ctx.key, clock::monotonic_ms()));
+        Some((upstream.clone(), begun.ok()?))
     }
 }
 

@@ -92,16 +92,6 @@ impl ServerSpec {
             slow_start: Span::default(),
         }
     }
-
-    /// The keys that it sets to another value than the default, and whose effect is not built yet.
-    pub fn keys_without_effect(&self) -> impl Iterator<Item = &'static str> {
-        let set = [
-            ("max_connections", !is_unlimited(&self.max_connections)),
-            ("slow_start", !is_at_once(&self.slow_start)),
-        ];
-        set.into_iter()
-            .filter_map(|(key, is_set)| is_set.then_some(key))
-    }
 }
 
 fn default_weight() -> u16 {
@@ -193,18 +183,6 @@ mod tests {
         assert_eq!(serde_json::to_string(&read(set)).unwrap(), set);
         let default = r#"{"address":"10.0.0.1:80","max_connections":0,"max_fails":1,"fail_timeout":"10s","slow_start":"0s"}"#;
         assert_eq!(read(default), read(r#""10.0.0.1:80""#));
-    }
-
-    #[test]
-    fn only_what_differs_from_the_default_is_without_effect() {
-        let keys = |json: &str| read(json).keys_without_effect().collect::<Vec<_>>();
-        assert!(keys(r#"{"address":"10.0.0.1","max_fails":1,"fail_timeout":"10s"}"#).is_empty());
-        assert_eq!(
-            keys(
-                r#"{"address":"10.0.0.1","max_fails":0,"slow_start":"1s","fail_timeout":"10000ms"}"#
-            ),
-            ["slow_start"]
-        );
     }
 
     #[test]

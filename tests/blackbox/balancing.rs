@@ -147,6 +147,41 @@ fn servers_that_are_admin_down_or_draining_get_no_request() {
 }
 
 #[test]
+fn a_server_works_on_no_more_requests_than_its_limit_and_then_takes_the_next() {
+    let origins = Origin::many(2);
+    let limited = |origin: &Origin| json!({ "address": origin.address(), "max_connections": 1 });
+    let edge = edge(
+        json!([limited(&origins[0]), limited(&origins[1])]),
+        &json!({}),
+    );
+    origins.iter().for_each(Origin::hold);
+    let mut held: Vec<_> = (0..2).map(|_| edge.client()).collect();
+    for client in &mut held {
+        client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    until("each has one request", || {
+        origins
+            .iter()
+            .all(|origin| origin.count() == 1)
+            .then_some(())
+    });
+    let answer = edge.client().get("/full", &[]);
+    assert_eq!(
+        (answer.status, answer.text()),
+        (503, "503 servers_full\n".into())
+    );
+    assert_eq!(edge.record("/full")["reason"], "servers_full");
+    let status = edge.control().get("/v1/upstreams/web/servers").text;
+    assert_eq!(status.matches(r#""state":"full""#).count(), 2, "{status}");
+    origins.iter().for_each(Origin::release);
+    for client in &mut held {
+        assert_eq!(client.response().status, 200);
+    }
+    assert_eq!(edge.client().get("/", &[]).status, 200);
+    assert_eq!(origins.iter().map(Origin::count).sum::<usize>(), 3);
+}
+
+#[test]
 fn a_backup_rests_while_a_primary_is_available() {
     let origins = Origin::many(2);
     let edge = edge(

@@ -69,37 +69,6 @@ async fn a_form_sets_them_too() {
 }
 
 #[tokio::test]
-async fn a_setting_that_does_nothing_yet_is_warned_of_once_for_each_group() {
-    let desk = Desk::new();
-    let body = json!({ "servers": [
-        { "address": "10.0.1.1", "max_connections": 3, "slow_start": "5s" },
-        { "address": "10.0.1.2", "max_connections": 2, "fail_timeout": "10s" },
-    ] });
-    let path = "/v1/upstreams/green";
-    let tried = desk
-        .json("PUT", &format!("{path}?dry_run=true"), body.clone())
-        .await
-        .is(200);
-    let warning = "upstream `green`: `max_connections`, `slow_start` have no effect yet";
-    assert_eq!(tried.json["warnings"], json!([warning]));
-    let done = desk.json("PUT", path, body).await.is(200);
-    assert_eq!(done.header("pointsman-warning"), warning);
-
-    // Whoever edits something else has heard it.
-    let other = desk.act(&format!("{SERVER}/drain")).await.is(200);
-    assert_eq!(other.header("pointsman-warning"), "");
-    let defaults = json!({ "max_connections": 0, "slow_start": "0s" });
-    let back = desk
-        .json("PATCH", &format!("{SERVER}?dry_run=true"), defaults)
-        .await
-        .is(200);
-    assert_eq!(
-        back.json["warnings"],
-        json!(["upstream `green`: `max_connections` has no effect yet"])
-    );
-}
-
-#[tokio::test]
 async fn a_value_that_does_not_fit_is_named_and_nothing_changes() {
     let desk = Desk::new();
     for (key, value, told) in [

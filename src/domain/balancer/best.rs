@@ -33,17 +33,18 @@ fn best(
     pick: &Pick<'_>,
     cost: impl Fn(usize) -> Fraction,
 ) -> Option<usize> {
-    let mut best: Option<(Rank, Fraction, usize)> = None;
+    let mut chance = pick.chance_of_slow_starts();
+    let mut best: Option<((Rank, bool, Fraction), usize)> = None;
     for place in places {
         let Some(rank) = tier.rank(place, pick) else {
             continue;
         };
-        let cost = cost(place);
-        let better =
-            best.is_none_or(|(found, least, _)| rank < found || (rank == found && cost < least));
-        if better {
-            best = Some((rank, cost, place));
+        // Who sits out is taken when there is nobody else.
+        let sits_out = tier.sits_out(place, pick, &mut chance);
+        let order = (rank, sits_out, cost(place));
+        if best.is_none_or(|(least, _)| order < least) {
+            best = Some((order, place));
         }
     }
-    best.map(|(_, _, place)| place)
+    best.map(|(_, place)| place)
 }

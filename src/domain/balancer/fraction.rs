@@ -7,6 +7,16 @@ pub(super) struct Fraction {
     weight: u64,
 }
 
+impl Fraction {
+    /// So many times as much.
+    pub(super) fn times(self, factor: u64) -> Self {
+        Self {
+            much: self.much.saturating_mul(factor),
+            ..self
+        }
+    }
+}
+
 impl From<(u64, u64)> for Fraction {
     fn from((much, weight): (u64, u64)) -> Self {
         Self { much, weight }

@@ -1,5 +1,5 @@
 use super::tier::Rank;
-use super::{Fraction, Pick, SplitMix, Tier, best};
+use super::{Pick, SplitMix, Tier, best};
 
 /// The server that the request's key leads to, unless it is crowded.
 ///
@@ -14,6 +14,8 @@ pub(super) fn pick(tier: &Tier, pick: &Pick<'_>) -> Option<usize> {
     for _ in 0..CHOICES {
         let place = tier.spot(key.next());
         match tier.rank(place, pick) {
+            // By its key and the server: a request stays where it is while the share grows.
+            Some(Rank::Up) if tier.sits_out(place, pick, &mut own_chance(tier, place, pick)) => {}
             Some(Rank::Up) if !is_crowded(tier, place, pick, &mut average) => return Some(place),
             Some(Rank::Up) => crowded = true,
             Some(Rank::Unknown) => unknown = unknown.or(Some(place)),
@@ -21,7 +23,7 @@ pub(super) fn pick(tier: &Tier, pick: &Pick<'_>) -> Option<usize> {
         }
     }
     if crowded {
-        return best::pick(tier, pick, |place| Fraction::from(tier.load(place)));
+        return best::pick(tier, pick, |place| tier.cost(place, 1, pick));
     }
     // Chance is the key's own here too, so that its requests stay together.
     let own = Pick {
@@ -33,6 +35,10 @@ pub(super) fn pick(tier: &Tier, pick: &Pick<'_>) -> Option<usize> {
         Some(_) if found.is_none_or(|place| tier.rank(place, pick) != Some(Rank::Up)) => unknown,
         _ => found,
     }
+}
+
+fn own_chance(tier: &Tier, place: usize, pick: &Pick<'_>) -> SplitMix {
+    SplitMix(pick.key ^ tier.identity(place))
 }
 
 /// Spots that a key asks before chance decides. With half of the servers down one key in 65,536 comes

@@ -1,4 +1,4 @@
-use super::{Fraction, Pick, Tier, best};
+use super::{Pick, Tier, best};
 
 /// The shortest wait to expect for its weight: the time to the first byte (`domain::latency`) times the
 /// requests in flight, this one included.
@@ -7,14 +7,14 @@ use super::{Fraction, Pick, Tier, best};
 /// is taken for as slow as [`UNTRIED`].
 pub(super) fn pick(tier: &Tier, pick: &Pick<'_>) -> Option<usize> {
     best::pick(tier, pick, |place| {
-        let (requests, weight) = tier.load(place);
+        let (in_flight, _) = tier.in_flight_by_weight(place);
         let latency = tier.latency(place).map_or(0, |known| known.at(pick.now));
-        let latency = match (latency, requests) {
-            (0, ..=1) => 0,
+        let latency = match (latency, in_flight) {
+            (0, 0) => 0,
             (0, _) => UNTRIED,
             (known, _) => known,
         };
-        Fraction::from((latency.saturating_mul(requests), weight))
+        tier.cost(place, 1, pick).times(latency)
     })
 }
 

@@ -1,4 +1,4 @@
-use super::{Fraction, Pick, SplitMix, Tier};
+use super::{Pick, SplitMix, Tier};
 
 /// The less loaded of two servers drawn by weight, by requests in flight for its weight; of equals
 /// the first, so that an idle group is shared by weight. Already the second choice makes long queues
@@ -10,7 +10,7 @@ pub(super) fn pick(tier: &Tier, pick: &Pick<'_>) -> Option<usize> {
     let Some(second) = other(tier, first, pick, &mut random) else {
         return Some(first);
     };
-    let load = |place| Fraction::from(tier.in_flight_by_weight(place));
+    let load = |place| tier.cost(place, 0, pick);
     Some(if load(second) < load(first) {
         second
     } else {
@@ -27,7 +27,12 @@ fn other(tier: &Tier, first: usize, pick: &Pick<'_>, random: &mut SplitMix) -> O
         return None;
     }
     let rank = tier.rank(first, pick);
-    (0..DRAWS)
-        .map(|_| tier.place(random.next()))
-        .find(|&place| place != first && tier.rank(place, pick) == rank)
+    for _ in 0..DRAWS {
+        let place = tier.place(random.next());
+        let fits = place != first && tier.rank(place, pick) == rank;
+        if fits && !tier.sits_out(place, pick, random) {
+            return Some(place);
+        }
+    }
+    None
 }

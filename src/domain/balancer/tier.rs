@@ -1,9 +1,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Accept, EXACT, Pick, SplitMix, ring::Ring, sequence::sequence};
+use super::{Accept, EXACT, Fraction, Pick, SplitMix, ring::Ring, sequence::sequence};
 use crate::domain::hashing::StableHash;
 use crate::domain::latency::Latency;
+use crate::domain::ramp::{Ramp, WHOLE};
 use crate::domain::server::{Server, ServerState, State};
 use crate::spec::{Admin, BalanceSpec};
 
@@ -21,6 +22,10 @@ pub struct Tier {
     ring: Option<Arc<Ring>>,
     turns: Arc<Turns>,
     checked: bool,
+    /// In tiers where a server has a slow start.
+    ramps: Option<Box<[Option<Ramp>]>>,
+    /// In tiers where a server has one: requests at a time.
+    limits: Option<Box<[u32]>>,
 }
 
 /// What a tier remembers from pick to pick; it survives snapshots, so that a change does not send
@@ -36,7 +41,7 @@ impl Tier {
         servers: impl Iterator<Item = &'a Arc<Server>>,
         before: Option<&Self>,
     ) -> Self {
-        let fit = |server: &&Arc<Server>| server.admin() == Admin::Up && server.weight() > 0;
+        let fit = |server: &&Arc<Server>| server.is_let();
         let mut servers: Vec<_> = servers.filter(fit).cloned().collect();
         let hashes = matches!(policy, BalanceSpec::IpHash | BalanceSpec::Hash);
         if hashes {
@@ -47,6 +52,8 @@ impl Tier {
         let weights: Box<[_]> = servers.iter().map(|server| server.weight()).collect();
         let table = sequence(&weights);
         Self {
+            ramps: ramps(&servers),
+            limits: limits(&servers),
             ring: hashes.then(|| ring(&servers, &weights, before)),
             table,
             states: servers
@@ -96,6 +103,12 @@ impl Tier {
         ring.and_then(|ring| ring.place(spot)).unwrap_or(0)
     }
 
+    /// A number that is the server's own, whatever its place. Only asked for where there are slow starts.
+    pub(super) fn identity(&self, place: usize) -> u64 {
+        let server = self.ramps.as_ref().and_then(|_| self.server(place));
+        server.map_or(0, |server| identity(server))
+    }
+
     /// Requests in flight and weights of the servers that can be used, added up: of all up to
     /// [`EXACT`] servers, of half as many drawn evenly in a larger tier.
     pub(super) fn average(&self, pick: &Pick<'_>) -> (u64, u64) {
@@ -114,18 +127,55 @@ impl Tier {
         }
     }
 
-    /// The rank of a server for this request; none when it is down or was tried.
+    /// The rank of a server for this request; none when it is down, full or was tried.
     pub(super) fn rank(&self, place: usize, pick: &Pick<'_>) -> Option<Rank> {
         let state = self.states.get(place)?;
         let is_out = state.ejection().is_out(pick.now);
         let rank = match State::of(Admin::Up, self.checked, state.health(), is_out) {
-            State::Up => Rank::Up,
+            State::Up | State::SlowStart => Rank::Up,
             State::Unknown => Rank::Unknown,
             State::Ejected if pick.accept >= Accept::Ejected => Rank::Unknown,
             State::Unhealthy if pick.accept >= Accept::Unhealthy => Rank::Unknown,
-            State::Ejected | State::Draining | State::Down | State::Unhealthy => return None,
+            State::Full | State::Ejected | State::Draining | State::Down | State::Unhealthy => {
+                return None;
+            }
         };
+        if let Some(limits) = &self.limits
+            && limits
+                .get(place)
+                .is_some_and(|&most| state.in_flight() >= most)
+        {
+            return None;
+        }
         (pick.tried.is_empty() || !pick.tried.contains(&state.id())).then_some(rank)
+    }
+
+    /// Whether a server's slow start keeps it from a turn. `chance` has nothing to do with the turn.
+    pub(super) fn sits_out(&self, place: usize, pick: &Pick<'_>, chance: &mut SplitMix) -> bool {
+        let share = self.share(place, pick);
+        share < WHOLE && chance.below(WHOLE as usize) as u64 >= share
+    }
+
+    /// The part of its share that a server takes.
+    fn share(&self, place: usize, pick: &Pick<'_>) -> u64 {
+        let Some(ramps) = &self.ramps else {
+            return WHOLE;
+        };
+        let ramp = ramps.get(place).and_then(|ramp| ramp.as_ref());
+        ramp.zip(self.states.get(place))
+            .map_or(WHOLE, |(ramp, state)| {
+                ramp.share(state.recoveries(), pick.now)
+            })
+    }
+
+    /// What a server's load is compared by: so many requests for a weight. In its slow start each request
+    /// counts as many, and the one to come as one.
+    pub(super) fn cost(&self, place: usize, to_come: u64, pick: &Pick<'_>) -> Fraction {
+        let (in_flight, weight) = self.in_flight_by_weight(place);
+        match self.share(place, pick) {
+            WHOLE => Fraction::from((in_flight + to_come, weight)),
+            share => Fraction::from((in_flight * WHOLE + to_come * share, weight * share)),
+        }
     }
 
     /// Requests that a server has now, and its weight.
@@ -133,12 +183,6 @@ impl Tier {
         let in_flight = self.states.get(place).map_or(0, |state| state.in_flight());
         let weight = self.weights.get(place).copied().unwrap_or(1);
         (u64::from(in_flight), u64::from(weight))
-    }
-
-    /// Requests that a server would have with this one, and its weight.
-    pub(super) fn load(&self, place: usize) -> (u64, u64) {
-        let (in_flight, weight) = self.in_flight_by_weight(place);
-        (in_flight + 1, weight)
     }
 
     /// How fast a server answers.
@@ -152,10 +196,12 @@ impl Tier {
     /// found; looking for one uses up no turns, or else the servers that lie between would miss theirs.
     pub(super) fn draw(&self, pick: &Pick<'_>, mut draw: impl FnMut() -> u64) -> Option<usize> {
         let mut unknown = None;
+        let mut chance = pick.chance_of_slow_starts();
         for _ in 0..EXACT {
             let place = self.place(draw());
             match self.rank(place, pick) {
-                Some(Rank::Up) => return Some(place),
+                Some(Rank::Up) if !self.sits_out(place, pick, &mut chance) => return Some(place),
+                Some(Rank::Up) => {}
                 Some(Rank::Unknown) => {
                     unknown = Some(place);
                     break;
@@ -199,12 +245,13 @@ impl Tier {
             let Some(rank) = self.rank(place, pick) else {
                 continue;
             };
+            let weight = usize::from(weight) * self.share(place, pick) as usize;
             match best {
                 Some((found, _)) if rank > found => continue,
-                Some((found, _)) if rank == found => total += usize::from(weight),
-                _ => total = usize::from(weight),
+                Some((found, _)) if rank == found => total += weight,
+                _ => total = weight,
             }
-            if random.below(total) < usize::from(weight) {
+            if random.below(total) < weight {
                 best = Some((rank, place));
             }
         }
@@ -231,7 +278,30 @@ fn identity(server: &Server) -> u64 {
     StableHash::of(server.label().as_bytes())
 }
 
+fn limits(servers: &[Arc<Server>]) -> Option<Box<[u32]>> {
+    let any = servers.iter().any(|server| server.limit().is_some());
+    let limits = servers
+        .iter()
+        .map(|server| server.limit().unwrap_or(u32::MAX));
+    any.then(|| limits.collect())
+}
+
+fn ramps(servers: &[Arc<Server>]) -> Option<Box<[Option<Ramp>]>> {
+    let any = servers.iter().any(|server| server.ramp().is_some());
+    any.then(|| {
+        servers
+            .iter()
+            .map(|server| server.ramp().cloned())
+            .collect()
+    })
+}
+
 impl Pick<'_> {
+    /// For who sits a turn out.
+    pub(super) fn chance_of_slow_starts(&self) -> SplitMix {
+        SplitMix(self.random.rotate_left(16))
+    }
+
     /// Random numbers that have nothing to do with those that the policy itself has drawn.
     fn other_random(&self) -> SplitMix {
         SplitMix(self.random.rotate_left(32))

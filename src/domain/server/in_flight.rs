@@ -15,6 +15,19 @@ impl InFlight {
         Self(server)
     }
 
+    /// Counts an attempt that begins now, unless the server works on as many as it may already.
+    pub fn try_begin(server: Arc<Server>) -> Option<Self> {
+        let Some(most) = server.limit() else {
+            return Some(Self::begin(server));
+        };
+        let one_more = |in_flight| (in_flight < most).then_some(in_flight + 1);
+        let in_flight = &server.state.in_flight;
+        let counted = in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        counted.ok()?;
+        server.state.requests.fetch_add(1, Ordering::Relaxed);
+        Some(Self(server))
+    }
+
     /// The server at work.
     pub fn server(&self) -> &Arc<Server> {
         &self.0

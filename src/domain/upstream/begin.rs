@@ -1,0 +1,46 @@
+use std::sync::Arc;
+
+use super::Upstream;
+use crate::domain::balancer::Pick;
+use crate::domain::server::{InFlight, Server};
+
+impl Upstream {
+    /// Picks a server and counts the attempt in flight, so that no server works on more than it may.
+    pub fn begin(&self, pick: &Pick<'_>) -> Result<InFlight, NobodyLeft> {
+        for _ in 0..RACES {
+            let Some(server) = self.pick(pick) else {
+                break;
+            };
+            if let Some(begun) = InFlight::try_begin(server.clone()) {
+                return Ok(begun);
+            }
+        }
+        Err(match self.is_full_for(pick) {
+            true => NobodyLeft::Full,
+            false => NobodyLeft::NoServer,
+        })
+    }
+
+    /// Whether a server could take this request but for its limit. Looks at all, where nothing was found.
+    pub(super) fn is_full_for(&self, pick: &Pick<'_>) -> bool {
+        let is_full = |server: &Arc<Server>| {
+            server.is_full()
+                && server.is_usable()
+                && !server.shared().ejection().is_out(pick.now)
+                && !pick.tried.contains(&server.id())
+        };
+        self.servers.iter().any(is_full)
+    }
+}
+
+/// Picks that may lose the last place at a server to another request. Each loss is another's gain.
+const RACES: usize = 64;
+
+/// Why no server can be picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NobodyLeft {
+    /// None is up, or those that are were tried.
+    NoServer,
+    /// Those that could be picked work on as many requests as they may.
+    Full,
+}
