@@ -112,7 +112,11 @@ impl Proxy {
         ctx.upstream = Some(upstream.clone());
         upstream.count_request();
         let server = upstream.pick(&pick::first(upstream, head, ctx)).cloned();
-        ctx.begin(server.ok_or(Reason::NoServer)?);
+        let missing = || match upstream.waits_for_a_name() {
+            true => Reason::NameUnresolved,
+            false => Reason::NoServer,
+        };
+        ctx.begin(server.ok_or_else(missing)?);
         Ok(())
     }
 }

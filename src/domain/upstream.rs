@@ -1,6 +1,7 @@
 //! A named group of servers that can pick one of them.
 
 mod limits;
+pub mod members;
 mod outcome;
 
 use std::collections::{BTreeSet, HashMap};
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use super::balancer::{self, Accept, Pick, Tier};
 use super::budget::Budget;
 use super::ejection::RateRule;
+use super::names::Names;
 use super::server::{Server, ServerState};
 use super::tls::Tls;
 use crate::spec::{
@@ -18,6 +20,8 @@ use crate::spec::{
 
 pub use limits::{Retry, Timeouts};
 
+use members::{Listed, MemberName};
+
 /// A group in one snapshot. Never edited: a change makes a new one around the same states.
 #[derive(Debug)]
 pub struct Upstream {
@@ -26,8 +30,10 @@ pub struct Upstream {
     policy: BalanceSpec,
     hash: HashKey,
     servers: Vec<Arc<Server>>,
+    /// The names among its members.
+    names: Vec<MemberName>,
     /// By their numbers, the first first.
-    tiers: Box<[(u32, Tier)]>,
+    tiers: Box<[(u64, Tier)]>,
     /// What its servers were chosen by, if it is a part of a group.
     labels: Labels,
     host: HostHeader,
@@ -60,11 +66,12 @@ pub enum RequestKey<'a> {
 
 impl Upstream {
     /// Builds the group around what survives from the one before: the states of the servers that
-    /// stay, and whose turn it is.
+    /// stay, and whose turn it is. `names`: what the names of servers stand for.
     pub fn build(
         name: &Name,
         spec: &Arc<UpstreamSpec>,
         defaults: &UpstreamSpec,
+        names: &Names,
         before: Option<&Self>,
     ) -> Self {
         let full = spec.or(defaults);
@@ -73,7 +80,8 @@ impl Upstream {
             .clone()
             .filter(|health| health.kind != Some(CheckType::None))
             .map(Arc::new);
-        let servers = carried_over(&full, health.as_deref(), before);
+        let listed = members::listed(&spec.servers, names);
+        let servers = carried_over(listed, health.as_deref(), before);
         let policy = full.balance.unwrap_or_default();
         Self {
             name: name.clone(),
@@ -82,6 +90,7 @@ impl Upstream {
             hash: full.hash.and_then(|hash| hash.key).unwrap_or_default(),
             tiers: tiers(policy, &servers, before),
             servers,
+            names: members::names(&spec.servers, names),
             labels: Labels::default(),
             host: full.host.unwrap_or_default(),
             timeouts: Timeouts::new(full.timeouts.unwrap_or_default()),
@@ -123,7 +132,13 @@ impl Upstream {
         };
         Self {
             implied_by: Some(target.clone()),
-            ..Self::build(&name, &Arc::new(spec), &without_checks, before)
+            ..Self::build(
+                &name,
+                &Arc::new(spec),
+                &without_checks,
+                &Names::default(),
+                before,
+            )
         }
     }
 
@@ -149,6 +164,7 @@ impl Upstream {
         Self {
             tiers: tiers(self.policy, &servers, before),
             servers,
+            names: self.names_with(labels),
             labels: labels.clone(),
             name: self.name.clone(),
             spec: self.spec.clone(),
@@ -181,7 +197,7 @@ impl Upstream {
 
     /// Whether checks or operators have taken every server out.
     pub fn is_all_down(&self) -> bool {
-        self.usable() == 0
+        self.usable_servers() == 0
     }
 
     /// What happens when they have.
@@ -199,14 +215,6 @@ impl Upstream {
     /// Takes one retry from the group's budget at `now` (milliseconds by a clock that only goes on).
     pub fn spend_retry(&self, now: u64) -> bool {
         self.budget.spend(self.retry.budget, now)
-    }
-
-    /// Servers that are usable as the rails count: admin up and health not down, backups too.
-    pub fn usable(&self) -> usize {
-        self.servers
-            .iter()
-            .filter(|server| server.is_usable())
-            .count()
     }
 
     /// Its name.
@@ -243,12 +251,12 @@ impl Upstream {
         }
     }
 
-    /// Its members in file order.
+    /// Its servers, in the order of its members.
     pub fn servers(&self) -> &[Arc<Server>] {
         &self.servers
     }
 
-    /// The member with this address.
+    /// The server with this address, be it a member or one that a name stands for.
     pub fn server(&self, address: &Address) -> Option<&Arc<Server>> {
         self.servers
             .iter()
@@ -306,8 +314,8 @@ fn tiers(
     policy: BalanceSpec,
     servers: &[Arc<Server>],
     before: Option<&Upstream>,
-) -> Box<[(u32, Tier)]> {
-    let numbers: BTreeSet<u32> = servers.iter().map(|server| server.tier()).collect();
+) -> Box<[(u64, Tier)]> {
+    let numbers: BTreeSet<u64> = servers.iter().map(|server| server.tier()).collect();
     let tier = |number| {
         let members = servers.iter().filter(|server| server.tier() == number);
         let mut old = before.iter().flat_map(|before| &before.tiers);
@@ -318,7 +326,7 @@ fn tiers(
 }
 
 fn carried_over(
-    spec: &UpstreamSpec,
+    listed: Vec<Listed<'_>>,
     health: Option<&HealthSpec>,
     before: Option<&Upstream>,
 ) -> Vec<Arc<Server>> {
@@ -330,12 +338,12 @@ fn carried_over(
     let start = health.and_then(|health| health.start).unwrap_or_default();
     let new = || Arc::new(ServerState::new(start));
     let state = |address: &Address| old.get(address).map_or_else(new, |&state| state.clone());
-    let server = |server: &ServerSpec| {
-        Arc::new(Server::new(
-            server,
-            health.is_some(),
-            state(&server.address),
-        ))
+    let server = |Listed { spec, found }: Listed<'_>| {
+        let server = Server::new(&spec, health.is_some(), state(&spec.address));
+        Arc::new(match found {
+            Some((name, rank)) => server.found_by(name, rank),
+            None => server,
+        })
     };
-    spec.servers.iter().map(server).collect()
+    listed.into_iter().map(server).collect()
 }

@@ -93,6 +93,12 @@ impl ServerSpec {
         }
     }
 
+    /// Whether it has all of these labels.
+    pub fn has_labels(&self, labels: &Labels) -> bool {
+        let mut labels = labels.iter();
+        labels.all(|(key, value)| self.labels.get(key) == Some(value))
+    }
+
     /// The keys that it sets to another value than the default, and whose effect is not built yet.
     pub fn keys_without_effect(&self) -> impl Iterator<Item = &'static str> {
         let set = [

@@ -13,6 +13,8 @@ label! {
         NoRoute => "no_route",
         /// The upstream has no server that may be picked.
         NoServer => "no_server",
+        /// The upstream has no server yet: DNS has not answered for its names.
+        NameUnresolved => "name_unresolved",
         /// No connection to any server came about: refused, unreachable or reset.
         ConnectFailed => "connect_failed",
         /// Connecting took longer than `timeouts.connect`.
@@ -85,7 +87,7 @@ impl Reason {
             | Self::UpstreamCertificate
             | Self::UpstreamReset
             | Self::UpstreamInvalidResponse => 502,
-            Self::NoServer => 503,
+            Self::NoServer | Self::NameUnresolved => 503,
             Self::HttpVersion => 505,
             Self::ConnectTimeout | Self::UpstreamTimeout => 504,
         }
