@@ -5,6 +5,7 @@ mod certificates;
 mod descriptors;
 mod hand_over;
 mod listen;
+mod names;
 mod services;
 mod shutdown;
 
@@ -40,11 +41,12 @@ pub fn run(
     let controller = start_controller(&config, reset_state, &opened, &metrics)?;
     let (access_log, writer) = AccessLog::open(&config.access_log, &metrics)
         .with_context(|| format!("cannot open the access log {:?}", config.access_log.target))?;
-    let verdicts = Arc::new(Notify::new());
+    let observed = Arc::new(Notify::new());
     let keeper = Keeper {
         registry: opened.registry,
-        snapshot: controller.snapshot().clone(),
-        verdicts: verdicts.clone(),
+        controller: controller.clone(),
+        forbidden: config.control.forbidden_addresses(),
+        observed: observed.clone(),
         node: config.server.node.to_string(),
         control: config.control.address.to_string(),
     };
@@ -57,7 +59,7 @@ pub fn run(
         access_log,
         connections,
         is_stopping: Arc::default(),
-        verdicts,
+        observed,
     };
     serve(parts, keeper, writer, Box::new(on_ready))
 }
@@ -71,8 +73,8 @@ struct Parts {
     connections: Connections,
     /// Set by the first signal to end.
     is_stopping: Arc<AtomicBool>,
-    /// Told at each verdict of the checks.
-    verdicts: Arc<Notify>,
+    /// Told at each verdict of the checks, and when a name comes to stand for other addresses.
+    observed: Arc<Notify>,
 }
 
 fn start_controller(
@@ -112,7 +114,7 @@ fn serve(
     let (events, happened) = mpsc::channel();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&parts.config));
     server.bootstrap();
-    services::add_all(&mut server, parts, keeper, on_ready, events.clone())?;
+    services::add_all(&mut server, parts, keeper.clone(), on_ready, events.clone())?;
     let signals = shutdown::Signals::new(events.clone(), is_stopping);
     let pingora = std::thread::Builder::new().name("pingora".into());
     pingora.spawn(move || {
@@ -121,7 +123,8 @@ fn serve(
         });
         let _ = events.send(Event::Ended);
     })?;
-    wait_for_end(&happened, &connections, grace, &writer)
+    // Saved here, since the process ends with this thread, whatever the services are at.
+    wait_for_end(&happened, &connections, grace, &writer).map(|()| keeper.save())
 }
 
 /// Pingora sleeps through its whole grace period. This ends the process with its last connection,

@@ -21,6 +21,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::discovery::NameServers;
 use crate::ports::access_log::AccessLogSettings;
 use crate::spec::{Broken, Spec};
 use holes::Holes;
@@ -44,6 +45,8 @@ pub struct Config {
     pub control: ControlSettings,
     /// Where revisions are kept.
     pub state: StateSettings,
+    /// Who is asked for the names of servers.
+    pub name_servers: NameServers,
     /// A line for each request.
     pub access_log: AccessLogSettings,
     /// Lines about the process; `RUST_LOG` wins.

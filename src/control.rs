@@ -22,6 +22,7 @@ mod protection;
 mod query;
 mod read_only;
 mod refusal;
+mod resolution;
 mod revision;
 mod router;
 mod series;

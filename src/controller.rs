@@ -4,6 +4,9 @@
 //! One thread of its own owns the `Publisher` and talks to the store, so that a slow disk holds up
 //! changes and nothing else. Changes that arrive while it works are planned one after the other and
 //! stored together: one write to the disk for all of them.
+//!
+//! What DNS says of the servers' names comes the same way, but is no change: nobody asked for it, nothing is
+//! stored, and the next snapshot has the same revision.
 
 mod plan;
 mod refusal;
@@ -18,8 +21,10 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use crate::domain::names::Resolved;
 use crate::domain::snapshot::SharedSnapshot;
 use crate::ports::server_tls::ServerTlsTable;
+use crate::spec::Address;
 use crate::store::Store;
 
 pub use refusal::Refusal;
@@ -36,8 +41,14 @@ pub struct Controller {
     store: Arc<dyn Store>,
 }
 
-/// A submission on its way to the writer.
-struct Job {
+/// What is on its way to the writer.
+enum Job {
+    Change(Asked),
+    Names(Vec<(Address, Arc<Resolved>)>, oneshot::Sender<()>),
+}
+
+/// A submission, and where its answer goes.
+struct Asked {
     submission: Submission,
     reply: oneshot::Sender<Result<Outcome, Refusal>>,
 }
@@ -50,11 +61,8 @@ impl Controller {
     pub async fn submit(&self, submission: Submission) -> Result<Outcome, Refusal> {
         let (reply, answer) = oneshot::channel();
         self.jobs
-            .try_send(Job { submission, reply })
-            .map_err(|error| match error {
-                TrySendError::Full(_) => Refusal::Busy,
-                TrySendError::Disconnected(_) => Refusal::Stopping,
-            })?;
+            .try_send(Job::Change(Asked { submission, reply }))
+            .map_err(refused)?;
         match tokio::time::timeout(PATIENCE, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Refusal::Stopping),
@@ -62,12 +70,26 @@ impl Controller {
         }
     }
 
+    /// Takes in what names stand for now. When the receiver has its answer, every request that is routed from
+    /// now on sees it. Names that no server has are passed over.
+    pub fn resolved(
+        &self,
+        found: Vec<(Address, Arc<Resolved>)>,
+    ) -> Result<oneshot::Receiver<()>, Refusal> {
+        let (reply, done) = oneshot::channel();
+        self.jobs
+            .try_send(Job::Names(found, reply))
+            .map_err(refused)?;
+        Ok(done)
+    }
+
     /// The snapshot that requests are routed by.
     pub fn snapshot(&self) -> &SharedSnapshot {
         &self.snapshot
     }
 
-    /// Announces the number of each revision that is published.
+    /// Announces the number of each revision that is published, and again when a name of its servers came to
+    /// stand for other places.
     pub fn revisions(&self) -> watch::Receiver<u64> {
         self.revisions.clone()
     }
@@ -80,6 +102,13 @@ impl Controller {
     /// The history. Its calls wait for the disk: not for a thread that serves others.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+}
+
+fn refused(error: TrySendError<Job>) -> Refusal {
+    match error {
+        TrySendError::Full(_) => Refusal::Busy,
+        TrySendError::Disconnected(_) => Refusal::Stopping,
     }
 }
 

@@ -6,6 +6,7 @@ pub mod budget;
 pub mod ejection;
 pub mod hashing;
 pub mod latency;
+pub mod names;
 pub mod rails;
 pub mod ramp;
 pub mod route;

@@ -21,16 +21,18 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::domain::server::Health;
 use crate::domain::snapshot::SharedSnapshot;
-use crate::spec::{Address, Name};
+use crate::spec::{Address, ForbiddenAddresses, Name};
 
 pub use check::{Check, Question};
 pub use probe::Probe;
 
 /// What is fixed until restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthSettings {
     /// Probes at a time, all groups together; 0 means no limit.
     pub probe_concurrency: usize,
+    /// Where no probe may go: the rules for changes see no address that a name comes to stand for.
+    pub forbidden: ForbiddenAddresses,
 }
 
 /// How a probe ended.
@@ -56,6 +58,7 @@ pub trait Observer: Send + Sync {
 /// Probes the servers of the current snapshot and writes their health.
 pub struct HealthChecker {
     permits: Semaphore,
+    forbidden: ForbiddenAddresses,
     observer: Arc<dyn Observer>,
     probes: Probes,
     /// The wall clock, in milliseconds since 1970: for what people see, never for the schedule.
@@ -73,6 +76,7 @@ impl HealthChecker {
         let probes: Probes = Box::new(|check| Arc::new(Probe::new(check.clone())));
         Self {
             permits: Semaphore::new(permits(settings.probe_concurrency)),
+            forbidden: settings.forbidden,
             observer,
             probes,
             clock,

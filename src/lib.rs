@@ -15,8 +15,9 @@ pub mod domain;
 pub mod clock;
 pub mod ports;
 
-// Effects: what is kept, and the one way in for changes.
+// Effects: what is kept, the one way in for changes, and what DNS says.
 pub mod controller;
+pub mod discovery;
 pub mod store;
 
 // Services: what runs.

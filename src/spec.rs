@@ -4,6 +4,7 @@
 //! whole makes sense is decided by `domain::snapshot`, which builds a routing state from it or refuses.
 
 mod address;
+mod dns_name;
 mod explain;
 mod forbidden;
 mod hash;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use address::{Address, AddressError};
+pub use dns_name::DnsName;
 pub use explain::{explain, nearest};
 pub use forbidden::ForbiddenAddresses;
 pub use hash::{HashKey, HashKeyError, HashSpec};

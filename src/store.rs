@@ -21,7 +21,7 @@ use crate::spec::{Digest, Revision, Spec};
 pub use chain::{Logged, digest};
 pub use error::StoreError;
 pub use memory::Memory;
-pub use registry::{HandOver, HealthRecord, Lease, NodeRecord, Registry};
+pub use registry::{HandOver, HealthRecord, Lease, NameRecord, NodeRecord, Registry};
 pub use retention::{Backlog, History, checkpoint_due};
 pub use sqlite::Sqlite;
 

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pointsman::config::{self, Config};
+use pointsman::domain::names::Names;
 use pointsman::domain::upstream::Upstream;
 use pointsman::spec::Span;
 
@@ -121,7 +122,13 @@ fn read(text: &str) -> Config {
 
 fn upstream(config: &Config) -> Arc<Upstream> {
     let (name, spec) = config.seed.upstreams.iter().next().unwrap();
-    Arc::new(Upstream::build(name, spec, &config.seed.defaults, None))
+    Arc::new(Upstream::build(
+        name,
+        spec,
+        &config.seed.defaults,
+        &Names::default(),
+        None,
+    ))
 }
 
 /// All that a group does with its settings, checks aside.

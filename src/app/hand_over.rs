@@ -7,24 +7,31 @@ use pingora::services::background::BackgroundService;
 use tokio::sync::Notify;
 
 use crate::clock;
+use crate::controller::Controller;
+use crate::domain::names::{Named, Place, Resolved};
 use crate::domain::server::Health;
-use crate::domain::snapshot::{SharedSnapshot, Snapshot};
-use crate::store::{HandOver, HealthRecord, NodeRecord, Registry};
+use crate::domain::snapshot::Snapshot;
+use crate::spec::{Address, ForbiddenAddresses};
+use crate::store::{HandOver, HealthRecord, NameRecord, NodeRecord, Registry};
 
-/// Keeps what checks saw for the process that comes after this one, so that a server known to be
-/// down gets no request after a restart; and says that this node lives.
+/// Keeps what checks and DNS said for the process that comes after this one, so that a server known to be
+/// down gets no request after a restart, and one whose name DNS does not tell just then gets its own; and
+/// says that this node lives.
+#[derive(Clone)]
 pub(super) struct Keeper {
     pub(super) registry: Arc<dyn Registry>,
-    pub(super) snapshot: SharedSnapshot,
-    /// Told at each verdict.
-    pub(super) verdicts: Arc<Notify>,
+    pub(super) controller: Controller,
+    /// Which addresses no server may have: the last process may have had other rules.
+    pub(super) forbidden: ForbiddenAddresses,
+    /// Told at each verdict, and when a name comes to stand for other addresses.
+    pub(super) observed: Arc<Notify>,
     pub(super) node: String,
     pub(super) control: String,
 }
 
 impl Keeper {
-    /// Gives the servers of the first snapshot the health that the last process saw, unless that is
-    /// too long ago to mean anything.
+    /// Gives the names of the first snapshot the addresses, and its servers the health, that the last process
+    /// saw, unless that is too long ago to mean anything.
     pub(super) fn take_over(&self) {
         let seen = match self.registry.health(&self.node) {
             Ok(seen) => seen.unwrap_or_default(),
@@ -32,10 +39,14 @@ impl Keeper {
                 return log::warn!("the health that the last process saw cannot be read: {error}");
             }
         };
-        if clock::unix_ms().saturating_sub(seen.at) > TOO_OLD {
+        let age = clock::unix_ms().saturating_sub(seen.at);
+        if age <= NAMES_TOO_OLD {
+            self.take_over_names(&seen.names);
+        }
+        if age > TOO_OLD {
             return;
         }
-        let snapshot = self.snapshot.load_full();
+        let snapshot = self.controller.snapshot().load_full();
         for record in &seen.servers {
             let upstream = snapshot
                 .upstream(&record.upstream)
@@ -50,8 +61,27 @@ impl Keeper {
         }
     }
 
-    fn save(&self) {
-        let seen = seen(&self.snapshot.load_full());
+    /// Before the first request, and before DNS is asked again. Runs outside of any runtime.
+    fn take_over_names(&self, names: &[NameRecord]) {
+        let found = names.iter().filter_map(|record| {
+            let place = |&(priority, address, weight): &_| Place {
+                priority,
+                address,
+                weight,
+            };
+            let places = record.places.iter().map(place);
+            let resolved = Resolved::new(places, &self.forbidden).0?;
+            Some((record.name.clone(), Arc::new(resolved)))
+        });
+        let found: Vec<(Address, Arc<Resolved>)> = found.collect();
+        if let Ok(done) = self.controller.resolved(found) {
+            let _ = done.blocking_recv();
+        }
+    }
+
+    /// Writes what is seen now.
+    pub(super) fn save(&self) {
+        let seen = seen(&self.controller.snapshot().load_full());
         if let Err(error) = self.registry.put_health(&self.node, &seen) {
             log::warn!("what checks saw was not kept: {error}");
         }
@@ -62,7 +92,7 @@ impl Keeper {
             id: self.node.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             address: self.control.clone(),
-            applied: self.snapshot.load().revision(),
+            applied: self.controller.snapshot().load().revision(),
             seen_at: clock::unix_ms(),
         };
         if let Err(error) = self.registry.put_node(&record) {
@@ -85,15 +115,16 @@ impl BackgroundService for Keeper {
             tokio::select! {
                 () = &mut stopping => break,
                 () = tokio::time::sleep(SIGN) => {}
-                () = self.verdicts.notified() => tokio::time::sleep(GATHER).await,
+                () = self.observed.notified() => tokio::time::sleep(GATHER).await,
             }
         }
-        self.save();
     }
 }
 
 /// Servers change: what was seen five minutes ago says nothing about now.
 const TOO_OLD: u64 = 5 * 60 * 1000;
+/// Old addresses are better than none for as long as RFC 8767 section 5 lets resolvers give such: a day.
+const NAMES_TOO_OLD: u64 = 24 * 60 * 60 * 1000;
 /// A node is taken for gone when it has not signed for a few of these.
 const SIGN: Duration = Duration::from_secs(10);
 /// Verdicts that come together are kept together.
@@ -125,5 +156,16 @@ fn seen(snapshot: &Snapshot) -> HandOver {
     HandOver {
         at: clock::unix_ms(),
         servers: pairs.filter_map(record).collect(),
+        names: snapshot.names().iter().filter_map(|it| name(it)).collect(),
     }
+}
+
+fn name(named: &Named) -> Option<NameRecord> {
+    let places = named.resolved()?.places().iter();
+    Some(NameRecord {
+        name: named.address().clone(),
+        places: places
+            .map(|place| (place.priority, place.address, place.weight))
+            .collect(),
+    })
 }

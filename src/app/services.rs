@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use super::certificates::{self, Certificates};
 use super::descriptors;
 use super::hand_over::Keeper;
+use super::names::Names;
 use super::shutdown::Event;
 use super::{Parts, listen};
 use crate::clock;
@@ -63,9 +64,14 @@ pub(super) fn add_all(
     let mut health = background_service("health", health(&parts));
     health.threads = Some(1);
     server.add_service(health);
+    let (names, are_settled) = Names::new(&parts);
+    let mut names = background_service("names", names);
+    names.threads = Some(1);
+    server.add_service(names);
     server.add_service(background_service("registry", keeper));
     let readiness = Readiness {
         addresses,
+        are_settled,
         ready,
         on_ready: Mutex::new(Some(on_ready)),
         events,
@@ -206,10 +212,11 @@ fn place(address: &ListenAddress) -> Place {
 fn health(parts: &Parts) -> Health {
     let settings = HealthSettings {
         probe_concurrency: parts.config.server.probe_concurrency,
+        forbidden: parts.config.control.forbidden_addresses(),
     };
     let observer = Arc::new(Watcher {
         metrics: parts.metrics.clone(),
-        verdicts: parts.verdicts.clone(),
+        observed: parts.observed.clone(),
     });
     let checker = HealthChecker::new(settings, observer, clock::unix_ms);
     Health {
@@ -262,7 +269,7 @@ impl BackgroundService for Health {
 /// What checks see, as metrics and for the hand-over; the checker itself writes verdicts to the log.
 struct Watcher {
     metrics: Metrics,
-    verdicts: Arc<Notify>,
+    observed: Arc<Notify>,
 }
 
 impl Observer for Watcher {
@@ -281,13 +288,14 @@ impl Observer for Watcher {
         _health: domain::server::Health,
         _reason: &str,
     ) {
-        self.verdicts.notify_one();
+        self.observed.notify_one();
     }
 }
 
-/// Says when every listener accepts.
+/// Says when every listener accepts, and the first answers of DNS are there or late.
 struct Readiness {
     addresses: Vec<ListenAddress>,
+    are_settled: watch::Receiver<bool>,
     ready: watch::Sender<bool>,
     on_ready: Mutex<Option<Box<dyn FnOnce() + Send + Sync>>>,
     events: Sender<Event>,
@@ -300,6 +308,10 @@ impl BackgroundService for Readiness {
             let _ = self.events.send(Event::Failed(reason));
             return;
         }
+        // Requests are served meanwhile. Whoever asks /readyz before it sends some is spared those to groups
+        // without a server, and a start without DNS is still one.
+        let mut are_settled = self.are_settled.clone();
+        let _ = tokio::time::timeout(DNS_PATIENCE, are_settled.wait_for(|settled| *settled)).await;
         self.ready.send_replace(true);
         log::info!("ready: every listener accepts");
         let on_ready = self
@@ -314,3 +326,6 @@ impl BackgroundService for Readiness {
         self.ready.send_replace(false);
     }
 }
+
+/// Long for a name server that is there, short for a start.
+const DNS_PATIENCE: Duration = Duration::from_secs(2);

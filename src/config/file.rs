@@ -1,6 +1,7 @@
 //! The file as written: one type for each section, everything optional.
 
 mod control;
+mod dns;
 mod listener;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,6 +22,7 @@ use crate::ports::access_log::{AccessLogSettings, LogTarget};
 use crate::spec::{Name, Span, Spec, explain};
 use crate::store::{History, StoreSettings};
 use control::ControlFile;
+use dns::DnsFile;
 use listener::ListenerFile;
 
 /// The file, section by section.
@@ -30,16 +32,18 @@ pub(super) struct ConfigFile {
     listeners: Option<Vec<ListenerFile>>,
     control: ControlFile,
     state: StateFile,
+    dns: DnsFile,
     access_log: AccessLogFile,
     log: LogFile,
     seed: Spec,
 }
 
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "server",
     "listeners",
     "control",
     "state",
+    "dns",
     "access_log",
     "log",
     "defaults",
@@ -63,6 +67,7 @@ impl ConfigFile {
                 "listeners" => file.listeners = reader.read(&[key], value),
                 "control" => file.control = section(key, value, reader),
                 "state" => file.state = section(key, value, reader),
+                "dns" => file.dns = section(key, value, reader),
                 "access_log" => file.access_log = section(key, value, reader),
                 "log" => file.log = section(key, value, reader),
                 "defaults" => {
@@ -86,6 +91,7 @@ impl ConfigFile {
             listeners: listeners.into_iter().map(ListenerFile::settle).collect(),
             control: self.control.settle(),
             state: self.state.settle(),
+            name_servers: self.dns.settle(),
             access_log: self.access_log.settle(),
             log_level: self.log.level,
             seed: self.seed,

@@ -214,7 +214,6 @@ fn a_listener_says_whose_proxy_header_it_believes_and_which_files_it_needs() {
 #[test]
 fn what_is_not_built_is_not_supported_yet() {
     let text = "
-dns: {servers: system}
 server: {threads: 1}
 listeners: [{address: '0.0.0.0:1'}]
 control: {legacy: [plus], tls: {cert: a, key: b, client_ca: c}}
@@ -222,22 +221,20 @@ state: {store: 'redis://h:1/0', local_copy: x}
 defaults: {sticky: {cookie: c}}
 upstreams:
   web: {when_all_down: try_any, health: {type: grpc, body: x}, timeouts: {total: 1s}, retry: {budget: 10%}}
-  web2: {servers: [{address: 10.0.0.1, weight: 9}, app.internal:80]}
+  web2: {servers: [{address: 10.0.0.1, weight: 9}]}
 routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, paths: [~x]}]
 ";
     insta::assert_snapshot!(errors(text), @r##"
-f:2:1: `dns` is not supported yet
-f:5:20: `plus` is not supported yet
-f:5:50: `client_ca` is not supported yet
-f:6:16: `redis://` is not supported yet
-f:6:33: `local_copy` is not supported yet
-f:7:12: `sticky` is not supported yet
-f:9:48: `grpc` is not supported yet
-f:9:54: `body` is not supported yet
-f:10:52: `app.internal:80`: host names are not supported yet, give an IP address
-f:11:11: `redirect` is not supported yet
-f:11:42: a weighted list is not supported yet
-f:11:85: `~x`: regular expressions are not supported yet
+f:4:20: `plus` is not supported yet
+f:4:50: `client_ca` is not supported yet
+f:5:16: `redis://` is not supported yet
+f:5:33: `local_copy` is not supported yet
+f:6:12: `sticky` is not supported yet
+f:8:48: `grpc` is not supported yet
+f:8:54: `body` is not supported yet
+f:10:11: `redirect` is not supported yet
+f:10:42: a weighted list is not supported yet
+f:10:85: `~x`: regular expressions are not supported yet
 "##);
 }
 
@@ -253,8 +250,8 @@ f:1:50: a name consists of letters, digits, `.`, `_`, `:` and `-`; `a b` has ' '
     insta::assert_snapshot!(servers("[10.0.0.1:0, 10.0.0.1:70000, 10.0.0.300, '']"), @r##"
 f:3:15: `10.0.0.1:0`: a port is a number from 1 to 65535
 f:3:27: `10.0.0.1:70000`: a port is a number from 1 to 65535
-f:3:43: `10.0.0.300` is not an address: write `ip:port`, `[v6]:port` or `unix:/path`
-f:3:55: `` is not an address: write `ip:port`, `[v6]:port` or `unix:/path`
+f:3:43: `10.0.0.300` is not an address: write `ip:port`, `[v6]:port`, `unix:/path`, `name:port` or `srv:name`
+f:3:55: `` is not an address: write `ip:port`, `[v6]:port`, `unix:/path`, `name:port` or `srv:name`
 "##);
     insta::assert_snapshot!(servers("[10.0.0.1:80, 10.0.0.2:80, 10.0.0.1]"), @r##"f:3:41: server `10.0.0.1:80` is listed twice"##);
     insta::assert_snapshot!(servers("[{address: 10.0.0.1, weight: 0}, {address: 10.0.0.2, weight: 0}]"), @r##"f:3:14: every server has weight 0: none would get a request"##);

@@ -49,9 +49,12 @@ impl TryFrom<String> for ListenAddress {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
         if text.starts_with("unix:") {
-            return match Address::new(&text) {
+            return match Address::literal(&text) {
                 Ok(Address::Unix(path)) => Ok(Self::Unix(PathBuf::from(&*path))),
                 Ok(Address::Ip(address)) => Ok(Self::Tcp(address)),
+                Ok(name @ (Address::Name(..) | Address::Service(_))) => {
+                    Err(format!("`{name}` is no address to listen on"))
+                }
                 Err(error) => Err(error.to_string()),
             };
         }

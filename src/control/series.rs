@@ -7,6 +7,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::domain::names::Named;
 use crate::domain::server::Server;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
@@ -22,7 +23,7 @@ impl Collector for Series {
             encoder,
             "pointsman_upstream_usable_servers",
             "Servers of the group that could take requests",
-            |upstream| upstream.usable(),
+            |upstream| upstream.usable_servers(),
         )?;
         self.upstreams(
             encoder,
@@ -53,6 +54,26 @@ impl Collector for Series {
             "pointsman_server_failures",
             "Attempts sent to the server that failed",
             |server| server.shared().failures(),
+        )?;
+        self.names(
+            encoder,
+            "pointsman_name_resolved",
+            "Whether DNS answered for the name when it was asked last",
+            |named| {
+                let observed = named.state().observed();
+                i64::from(observed.asked_at > 0 && observed.failing_since.is_none())
+            },
+        )?;
+        self.names(
+            encoder,
+            "pointsman_name_addresses",
+            "Addresses that the name stands for now",
+            |named| {
+                let places = named
+                    .resolved()
+                    .map_or(0, |resolved| resolved.places().len());
+                i64::try_from(places).unwrap_or(i64::MAX)
+            },
         )
     }
 }
@@ -100,6 +121,26 @@ impl Series {
         for (upstream, server) in self.servers() {
             let labels = labels(upstream, server);
             ConstCounter::new(value(server)).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn names(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        value: impl Fn(&Named) -> i64,
+    ) -> Result<(), Error> {
+        let mut names: Vec<_> = self.0.names().iter().collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        names.sort_unstable_by_key(|named| named.address());
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for named in names {
+            let labels = [("name", named.address().to_string())];
+            ConstGauge::new(value(named)).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ mod dyups_rights;
 mod faults;
 mod history;
 mod legacy;
+mod names;
 mod protection;
 mod reading;
 mod routes;

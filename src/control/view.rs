@@ -4,10 +4,12 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::resolution::Resolution;
 use crate::clock::{self, Timestamp};
 use crate::domain::server::{Health, LastCheck, Server, State};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
+use crate::domain::upstream::members::Member;
 use crate::spec::{Address, Admin, Labels, Name, ServerSpec, Span, UpstreamSpec};
 
 /// A group of servers.
@@ -36,7 +38,18 @@ pub(super) struct ServerView {
     #[schema(value_type = ServerSpec)]
     settings: ServerSettings,
     #[schema(read_only)]
-    status: ServerStatus,
+    status: MemberStatus,
+}
+
+/// What was observed of a member: of a name what its servers are together, and beside it each of them.
+#[derive(Serialize, ToSchema)]
+struct MemberStatus {
+    #[serde(flatten)]
+    live: ServerStatus,
+    /// Of a name only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    resolution: Option<Resolution>,
 }
 
 /// A whole [`ServerSpec`]: stored ones leave out what is at its default.
@@ -119,11 +132,25 @@ impl UpstreamView {
 }
 
 impl ServerView {
-    fn new(server: &Server) -> Self {
+    fn new(member: &Member<'_>) -> Self {
+        let resolution = Resolution::new(member);
         Self {
-            settings: ServerSettings::new(server.spec().clone()),
-            status: ServerStatus::new(server),
+            settings: ServerSettings::new(member.spec().clone()),
+            status: MemberStatus {
+                live: match (member.server(), &resolution) {
+                    (Some(server), _) => ServerStatus::new(server),
+                    (None, resolution) => ServerStatus::of_name(member, resolution.as_ref()),
+                },
+                resolution,
+            },
         }
+    }
+
+    /// Whether it is a name whose last answer was of no use, and why.
+    pub(super) fn unresolved(&self) -> Option<(&Address, &Resolution)> {
+        let failing = |resolution: &&Resolution| !resolution.is_sound();
+        let resolution = self.status.resolution.as_ref().filter(failing)?;
+        Some((&self.settings.address, resolution))
     }
 
     /// With the tag of its group, whose part it is.
@@ -135,7 +162,7 @@ impl ServerView {
         let upstream = snapshot.upstream(upstream)?;
         Some(Tagged {
             tag: upstream.spec().changed_at,
-            value: Self::new(upstream.server(address)?),
+            value: Self::new(&upstream.member(address)?),
         })
     }
 }
@@ -159,12 +186,34 @@ impl ServerSettings {
 
 /// Every member of a group.
 pub(super) fn servers(upstream: &Upstream) -> Vec<ServerView> {
-    let servers = upstream.servers().iter();
-    servers.map(|server| ServerView::new(server)).collect()
+    let members = upstream.members();
+    members.map(|member| ServerView::new(&member)).collect()
 }
 
 impl ServerStatus {
-    fn new(server: &Server) -> Self {
+    /// Of a name: the best of its servers, and the sums.
+    fn of_name(member: &Member<'_>, resolution: Option<&Resolution>) -> Self {
+        let servers = member.servers();
+        let is_any = |health| servers.iter().any(|server| server.health() == health);
+        let health = match (is_any(Health::Up), is_any(Health::Unknown)) {
+            (true, _) => Health::Up,
+            (false, false) if !servers.is_empty() => Health::Down,
+            _ => Health::Unknown,
+        };
+        let states = servers.iter().map(|server| server.shared());
+        Self {
+            state: member.state(clock::monotonic_ms()).as_str(),
+            health: health.as_str(),
+            since: None,
+            reason: resolution.map(|it| it.reason(member)).unwrap_or_default(),
+            in_flight: states.clone().map(|state| state.in_flight()).sum(),
+            requests: states.clone().map(|state| state.requests()).sum(),
+            failures: states.map(|state| state.failures()).sum(),
+            last_check: None,
+        }
+    }
+
+    pub(super) fn new(server: &Server) -> Self {
         let shared = server.shared();
         let now = clock::monotonic_ms();
         let last_check = shared.last_check();

@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::plan::{Base, Plan, plan};
-use super::{Job, Outcome, Refusal, tls};
+use super::{Asked, Job, Outcome, Refusal, tls};
 use crate::clock;
+use crate::domain::names::Resolved;
 use crate::domain::snapshot::{Publisher, Snapshot};
 use crate::ports::server_tls::ServerTlsTable;
 use crate::ports::telemetry::{ChangeOutcome, Metrics};
-use crate::spec::{ForbiddenAddresses, Revision, Spec};
+use crate::spec::{Address, ForbiddenAddresses, Revision, Spec};
 use crate::store::{History, Store, StoreError};
 
 /// The writer's own state. Runs on a thread of its own until every [`super::Controller`] is gone.
@@ -42,8 +43,23 @@ impl Writer {
 
     /// Takes what is waiting, as one write.
     fn take(&mut self, first: Job, jobs: &Receiver<Job>) {
-        let mut batch = vec![first];
-        batch.extend(jobs.try_iter().take(MOST_AT_ONCE - 1));
+        let (mut batch, mut names, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        for job in std::iter::once(first).chain(jobs.try_iter().take(MOST_AT_ONCE - 1)) {
+            match job {
+                Job::Change(asked) => batch.push(asked),
+                Job::Names(found, reply) => {
+                    names.extend(found);
+                    told.push(reply);
+                }
+            }
+        }
+        self.resolve(&names);
+        for reply in told {
+            let _ = reply.send(());
+        }
+        if batch.is_empty() {
+            return;
+        }
         // Whoever stopped waiting was told that nothing is known; what is not begun is not begun.
         batch.retain(|job| !job.reply.is_closed());
         let answers = self.store_and_publish(&batch);
@@ -56,9 +72,20 @@ impl Writer {
         self.save_checkpoint_if_due();
     }
 
+    /// Publishes what names stand for now, at the same revision.
+    fn resolve(&mut self, found: &[(Address, Arc<Resolved>)]) {
+        let found = found.iter().map(|(address, resolved)| (address, resolved));
+        let Some(snapshot) = self.base.snapshot.resolved(found) else {
+            return;
+        };
+        self.base.snapshot = Arc::new(snapshot);
+        self.publisher.publish(self.base.snapshot.clone());
+        self.announce.send_replace(self.base.snapshot.revision());
+    }
+
     /// Plans, stores, publishes. When another process was first, what it stored is taken over and
     /// everything is planned again, preconditions too.
-    fn store_and_publish(&mut self, batch: &[Job]) -> Planned {
+    fn store_and_publish(&mut self, batch: &[Asked]) -> Planned {
         for _ in 0..MOST_RACES {
             let (answers, steps) = self.plan_all(batch);
             let Some((_, last)) = steps.last() else {
@@ -85,7 +112,7 @@ impl Writer {
         self.not_stored(batch, &lost)
     }
 
-    fn plan_all(&self, batch: &[Job]) -> (Planned, Vec<(Revision, Base)>) {
+    fn plan_all(&self, batch: &[Asked]) -> (Planned, Vec<(Revision, Base)>) {
         let mut base = self.base.clone();
         let mut steps = Vec::new();
         let answers = batch.iter().map(|job| {
@@ -101,10 +128,10 @@ impl Writer {
 
     /// Nothing of the batch happened. An answer may rest on an edit that was planned before it and is
     /// not stored either: only what is also true of the stored state is said.
-    fn not_stored(&self, batch: &[Job], error: &StoreError) -> Planned {
+    fn not_stored(&self, batch: &[Asked], error: &StoreError) -> Planned {
         log::error!("changes were not stored: {error}");
         self.metrics.store_failed();
-        let answer = |job: &Job| match plan(
+        let answer = |job: &Asked| match plan(
             &self.base,
             &job.submission,
             &self.forbidden,
@@ -256,14 +283,14 @@ mod tests {
         }
     }
 
-    fn put(name: &str, dry_run: bool) -> Job {
+    fn put(name: &str, dry_run: bool) -> Asked {
         let json = format!(r#"{{"op":"put_upstream","name":"{name}","upstream":{{}}}}"#);
         let change: Change = serde_json::from_str(&json).unwrap();
         let submission = Submission {
             dry_run,
             ..Submission::new(vec![change], Meta::default())
         };
-        Job {
+        Asked {
             submission,
             reply: oneshot::channel().0,
         }

@@ -43,6 +43,9 @@ pub enum Health {
 pub struct Server {
     spec: ServerSpec,
     label: String,
+    resolved_from: Option<Address>,
+    /// Among those of its name: the lower, the more preferred.
+    rank: u16,
     checked: bool,
     ramp: Option<Ramp>,
     state: Arc<ServerState>,
@@ -54,6 +57,8 @@ impl Server {
         Self {
             label: spec.address.to_string(),
             spec: spec.clone(),
+            resolved_from: None,
+            rank: 0,
             checked,
             ramp: None,
             state,
@@ -63,6 +68,20 @@ impl Server {
     /// The same server with its slow start.
     pub fn with_ramp(self, ramp: Option<Ramp>) -> Self {
         Self { ramp, ..self }
+    }
+
+    /// The same as one of those that the member with this name stands for.
+    pub(super) fn found_by(self, name: &Address, rank: u16) -> Self {
+        Self {
+            resolved_from: Some(name.clone()),
+            rank,
+            ..self
+        }
+    }
+
+    /// The name whose member it is part of, if DNS says where it is.
+    pub fn resolved_from(&self) -> Option<&Address> {
+        self.resolved_from.as_ref()
     }
 
     /// What it was built from.
@@ -92,24 +111,23 @@ impl Server {
 
     /// Whether it is used only when no primary is available.
     pub fn is_backup(&self) -> bool {
-        self.spec.backup
+        self.spec.backup || self.rank > 0
     }
 
     /// The tier that it stands in: servers of a tier are used when those before have none left. Backups
     /// are the last.
-    pub fn tier(&self) -> u32 {
-        if self.spec.backup {
-            u32::MAX
+    pub fn tier(&self) -> u64 {
+        let own = if self.spec.backup {
+            u64::from(u16::MAX) + 1
         } else {
             self.spec.tier.into()
-        }
+        };
+        own << 16 | u64::from(self.rank)
     }
 
     /// Whether it has all of these labels.
     pub fn has_labels(&self, labels: &Labels) -> bool {
-        labels
-            .iter()
-            .all(|(key, value)| self.spec.labels.get(key) == Some(value))
+        self.spec.has_labels(labels)
     }
 
     /// Its identity.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use hashbrown::HashSet;
 
+use super::names::{Names, Resolved};
 use super::route::{Route, Routes, bare_host};
 use super::shards::Shards;
 use super::subsets::Subsets;
@@ -22,13 +23,15 @@ pub struct Snapshot {
     /// The groups that routes straight to an address imply.
     implicit: Shards<Target, Arc<Upstream>>,
     subsets: Subsets,
+    names: Arc<Names>,
 }
 
 impl Snapshot {
     /// Builds the state of a revision around what survives from the one before. Costs the groups and
     /// hosts that differ, and copies of pointer tables.
     pub fn build(revision: u64, spec: Arc<Spec>, before: Option<&Self>) -> Self {
-        let upstreams = upstreams(&spec, before);
+        let names = names(&spec, before);
+        let upstreams = upstreams(&spec, &names, before);
         let routes = match before {
             Some(before) if before.spec.has_same_routes(&spec) => before.routes.clone(),
             Some(before) => Arc::new(Routes::build(&spec, Some((&before.spec, &before.routes)))),
@@ -43,7 +46,48 @@ impl Snapshot {
             routes,
             upstreams,
             implicit,
+            names,
         }
+    }
+
+    /// The state at the same revision when these names stand for these places; none if that alters nothing.
+    /// Costs the groups that have such a name.
+    pub fn resolved<'a>(
+        &self,
+        found: impl IntoIterator<Item = (&'a Address, &'a Arc<Resolved>)>,
+    ) -> Option<Self> {
+        let mut names = Names::clone(&self.names);
+        let mut upstreams = self.upstreams.clone();
+        let mut concerned = HashSet::new();
+        for (address, resolved) in found {
+            concerned.extend(names.resolve(address, resolved));
+        }
+        if concerned.is_empty() {
+            return None;
+        }
+        let concerned: Vec<Name> = concerned.into_iter().collect();
+        for name in &concerned {
+            if let Some(old) = self.upstreams.get(name) {
+                let (name, spec) = (old.name(), old.spec());
+                let built = Upstream::build(name, spec, &self.spec.defaults, &names, Some(old));
+                upstreams.insert(name.clone(), Arc::new(built));
+            }
+        }
+        let subsets = Subsets::build(
+            &self.spec,
+            Some((&concerned, &self.spec)),
+            Some(&self.subsets),
+            |name| upstreams.get(name),
+        );
+        Some(Self {
+            subsets,
+            revision: self.revision,
+            spec: self.spec.clone(),
+            routes: self.routes.clone(),
+            upstreams,
+            implicit: self.implicit.clone(),
+            names: Arc::new(names),
+        })
     }
 
     /// Its revision's number.
@@ -95,6 +139,11 @@ impl Snapshot {
         }
     }
 
+    /// The names that its servers have.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// The groups that have a name, in the order of their names.
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.spec
@@ -110,7 +159,32 @@ impl Snapshot {
     }
 }
 
-fn upstreams(spec: &Arc<Spec>, before: Option<&Snapshot>) -> Shards<Name, Arc<Upstream>> {
+/// What a name stands for is known for as long as some server has it.
+fn names(spec: &Spec, before: Option<&Snapshot>) -> Arc<Names> {
+    let Some(before) = before else {
+        let all = spec
+            .upstreams
+            .iter()
+            .map(|(name, is)| (name, None, Some(&**is)));
+        return Arc::new(Names::default().after(all).unwrap_or_default());
+    };
+    let changed = spec
+        .upstreams
+        .difference(&before.spec.upstreams, Arc::ptr_eq);
+    let changed = changed
+        .into_iter()
+        .map(|(name, was, is)| (name, was.map(|was| &**was), is.map(|is| &**is)));
+    match before.names.after(changed) {
+        Some(names) => Arc::new(names),
+        None => before.names.clone(),
+    }
+}
+
+fn upstreams(
+    spec: &Arc<Spec>,
+    names: &Names,
+    before: Option<&Snapshot>,
+) -> Shards<Name, Arc<Upstream>> {
     let Some(before) = before.filter(|before| Arc::ptr_eq(&before.spec.defaults, &spec.defaults))
     else {
         let old = |name| {
@@ -121,7 +195,13 @@ fn upstreams(spec: &Arc<Spec>, before: Option<&Snapshot>) -> Shards<Name, Arc<Up
         let build = |(name, upstream)| {
             (
                 Name::clone(name),
-                Arc::new(Upstream::build(name, upstream, &spec.defaults, old(name))),
+                Arc::new(Upstream::build(
+                    name,
+                    upstream,
+                    &spec.defaults,
+                    names,
+                    old(name),
+                )),
             )
         };
         return spec.upstreams.iter().map(build).collect();
@@ -133,7 +213,7 @@ fn upstreams(spec: &Arc<Spec>, before: Option<&Snapshot>) -> Shards<Name, Arc<Up
             // The name as it is written now; it may have been in another case.
             Some((name, upstream)) => {
                 let old = upstreams.get(name).map(|old| &**old);
-                let built = Upstream::build(name, upstream, &spec.defaults, old);
+                let built = Upstream::build(name, upstream, &spec.defaults, names, old);
                 upstreams.insert(name.clone(), Arc::new(built));
             }
         }

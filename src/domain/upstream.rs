@@ -1,8 +1,9 @@
 //! A named group of servers that can pick one of them.
 
 mod begin;
+mod carry;
 mod limits;
-mod members;
+pub mod members;
 mod outcome;
 
 use std::sync::{Arc, Mutex};
@@ -10,16 +11,19 @@ use std::sync::{Arc, Mutex};
 use super::balancer::{self, Accept, Pick, Tier};
 use super::budget::Budget;
 use super::ejection::RateRule;
+use super::names::Names;
 use super::server::Server;
 use super::tls::Tls;
 use crate::spec::{
     Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Labels, Name, Percent,
     Protocol, SendProxyProtocol, ServerSpec, Target, UpstreamSpec, WhenAllDown,
 };
-use members::{carried_over, tiers};
+use carry::{carried_over, tiers};
 
 pub use begin::NobodyLeft;
 pub use limits::{Retry, Timeouts};
+
+use members::MemberName;
 
 /// A group in one snapshot. Never edited: a change makes a new one around the same states.
 #[derive(Debug)]
@@ -29,8 +33,10 @@ pub struct Upstream {
     policy: BalanceSpec,
     hash: HashKey,
     servers: Vec<Arc<Server>>,
+    /// The names among its members.
+    names: Vec<MemberName>,
     /// By their numbers, the first first.
-    tiers: Box<[(u32, Tier)]>,
+    tiers: Box<[(u64, Tier)]>,
     /// What its servers were chosen by, if it is a part of a group.
     labels: Labels,
     host: HostHeader,
@@ -63,11 +69,12 @@ pub enum RequestKey<'a> {
 
 impl Upstream {
     /// Builds the group around what survives from the one before: the states of the servers that
-    /// stay, and whose turn it is.
+    /// stay, and whose turn it is. `names`: what the names of servers stand for.
     pub fn build(
         name: &Name,
         spec: &Arc<UpstreamSpec>,
         defaults: &UpstreamSpec,
+        names: &Names,
         before: Option<&Self>,
     ) -> Self {
         let full = spec.or(defaults);
@@ -76,7 +83,8 @@ impl Upstream {
             .clone()
             .filter(|health| health.kind != Some(CheckType::None))
             .map(Arc::new);
-        let servers = carried_over(&full, health.as_deref(), before);
+        let listed = members::listed(&spec.servers, names);
+        let servers = carried_over(listed, health.as_deref(), before);
         let policy = full.balance.unwrap_or_default();
         Self {
             name: name.clone(),
@@ -85,6 +93,7 @@ impl Upstream {
             hash: full.hash.and_then(|hash| hash.key).unwrap_or_default(),
             tiers: tiers(policy, &servers, before),
             servers,
+            names: members::names(&spec.servers, names),
             labels: Labels::default(),
             host: full.host.unwrap_or_default(),
             timeouts: Timeouts::new(full.timeouts.unwrap_or_default()),
@@ -126,7 +135,13 @@ impl Upstream {
         };
         Self {
             implied_by: Some(target.clone()),
-            ..Self::build(&name, &Arc::new(spec), &without_checks, before)
+            ..Self::build(
+                &name,
+                &Arc::new(spec),
+                &without_checks,
+                &Names::default(),
+                before,
+            )
         }
     }
 
@@ -152,6 +167,7 @@ impl Upstream {
         Self {
             tiers: tiers(self.policy, &servers, before),
             servers,
+            names: self.names_with(labels),
             labels: labels.clone(),
             name: self.name.clone(),
             spec: self.spec.clone(),
@@ -188,7 +204,7 @@ impl Upstream {
 
     /// Whether checks or operators have taken every server out.
     pub fn is_all_down(&self) -> bool {
-        self.usable() == 0
+        self.usable_servers() == 0
     }
 
     /// What happens when they have.
@@ -206,14 +222,6 @@ impl Upstream {
     /// Takes one retry from the group's budget at `now` (milliseconds by a clock that only goes on).
     pub fn spend_retry(&self, now: u64) -> bool {
         self.budget.spend(self.retry.budget, now)
-    }
-
-    /// Servers that are usable as the rails count: admin up and health not down, backups too.
-    pub fn usable(&self) -> usize {
-        self.servers
-            .iter()
-            .filter(|server| server.is_usable())
-            .count()
     }
 
     /// Its name.
@@ -250,12 +258,12 @@ impl Upstream {
         }
     }
 
-    /// Its members in file order.
+    /// Its servers, in the order of its members.
     pub fn servers(&self) -> &[Arc<Server>] {
         &self.servers
     }
 
-    /// The member with this address.
+    /// The server with this address, be it a member or one that a name stands for.
     pub fn server(&self, address: &Address) -> Option<&Arc<Server>> {
         self.servers
             .iter()

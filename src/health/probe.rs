@@ -96,6 +96,10 @@ impl Aim {
         let mut addr = match address {
             Address::Ip(address) => SocketAddr::Inet(*address),
             Address::Unix(path) => SocketAddr::Unix(UnixAddr::from_pathname(&**path)?),
+            // Of a name the group holds the addresses.
+            Address::Name(..) | Address::Service(_) => {
+                return Err(io::Error::other("a name is no server"));
+            }
         };
         if let Some(port) = port {
             addr.set_port(port);

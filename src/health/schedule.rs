@@ -38,11 +38,11 @@ impl Schedule {
     /// that came together are not probed together; then an interval, give or take 10 %, after the
     /// start of the probe before.
     pub(super) async fn run(self) {
-        let aim = match Aim::new(&self.address, self.watch.check.port) {
+        let aim = match self.aim() {
             Ok(aim) => aim,
-            Err(error) => {
+            Err(reason) => {
                 log::error!(
-                    "server {} of {} cannot be probed: {error}",
+                    "server {} of {} cannot be probed: {reason}",
                     self.address,
                     self.upstream
                 );
@@ -64,6 +64,17 @@ impl Schedule {
             let outcome = self.probe(&aim, late).await;
             drop(permits);
             self.record(&mut streak, outcome);
+        }
+    }
+
+    fn aim(&self) -> Result<Aim, String> {
+        let port = self.watch.check.port;
+        let probed = self.address.ip().zip(port);
+        let probed = probed.map(|(server, port)| Address::Ip((server.ip(), port).into()));
+        let forbidden = &self.checker.forbidden;
+        match probed.and_then(|address| forbidden.reason(&address)) {
+            Some(reason) => Err(reason),
+            None => Aim::new(&self.address, port).map_err(|error| error.to_string()),
         }
     }
 

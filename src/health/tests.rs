@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::domain::names::Resolved;
 use crate::domain::server::ServerState;
 use crate::domain::snapshot::{Publisher, Snapshot, shared};
 use crate::spec::{Spec, UpstreamSpec};
@@ -126,6 +127,10 @@ impl World {
         let probe = fake.clone();
         let checker = HealthChecker {
             permits: Semaphore::new(permits(probe_concurrency)),
+            forbidden: ForbiddenAddresses {
+                control: Some(([10, 0, 0, 1], CONTROL_PORT).into()),
+                ..ForbiddenAddresses::default()
+            },
             observer: fake.clone(),
             probes: Box::new(move |_| probe.clone()),
             clock: || 1_795_000_000_000,
@@ -161,6 +166,14 @@ impl World {
         self.revisions.send_replace(revision);
     }
 
+    /// What the names of its servers stand for now.
+    pub(super) fn resolve(&mut self, address: &Address, resolved: Arc<Resolved>) {
+        let next = self.snapshot.resolved([(address, &resolved)]);
+        self.snapshot = Arc::new(next.unwrap());
+        self.publisher.publish(self.snapshot.clone());
+        self.revisions.send_replace(self.snapshot.revision());
+    }
+
     /// Sets the whole group.
     pub(super) fn set(&mut self, name: &str, upstream: &Value) {
         let upstream: UpstreamSpec = serde_json::from_value(upstream.clone()).unwrap();
@@ -176,6 +189,9 @@ impl World {
         server.shared().clone()
     }
 }
+
+/// Where the control endpoint listens: with the servers.
+pub(super) const CONTROL_PORT: u16 = 9900;
 
 pub(super) fn address(port: u16) -> Address {
     Address::Ip(SocketAddr::from(([10, 0, 0, 1], port)))

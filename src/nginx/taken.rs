@@ -81,6 +81,7 @@ struct Taking<'a> {
     check: Option<(At, &'a Check)>,
     send: Option<(At, &'a str)>,
     alive: Option<(At, &'a [StatusClass])>,
+    resolvers: Vec<(At, &'a str)>,
 }
 
 impl<'a> Taking<'a> {
@@ -120,15 +121,15 @@ impl<'a> Taking<'a> {
                     "each check opens a connection of its own",
                 );
             }
+            Directive::Other(name, _) if name.starts_with("resolver") => {
+                self.resolvers.push((at, name));
+            }
             Directive::Other(name, _) => self.other(at, name),
         }
     }
 
     fn other(&mut self, at: At, name: &str) {
         match name {
-            "resolver" | "resolver_timeout" => {
-                self.ignored(at, name, "servers are addresses: nothing is resolved");
-            }
             "check_fastcgi_param" => self.ignored(at, name, "it is for `type=fastcgi` only"),
             "sticky" => self.refused(at, name, "sticky sessions are not supported yet"),
             "queue" => self.refused(at, name, "queues are not supported yet"),
@@ -144,7 +145,7 @@ impl<'a> Taking<'a> {
 
     fn server(&mut self, at: At, line: &ServerLine) {
         let address = match Address::new(&line.address) {
-            Ok(address) => address,
+            Ok(address) => self.service(at, line, address),
             // The error names the address.
             Err(error) => return self.refused(at, "server", &error.to_string()),
         };
@@ -158,11 +159,7 @@ impl<'a> Taking<'a> {
             let why = format!("a weight is at most {}", u16::MAX);
             self.refused(at, &format!("weight={}", line.weight), &why);
         }
-        if let Some(service) = &line.service {
-            let why = "SRV records are not supported yet, and an address has none";
-            self.refused(at, &format!("service={service}"), why);
-        }
-        if line.resolve {
+        if line.resolve && !address.is_name() {
             self.ignored(at, "resolve", "an address needs no resolving");
         }
         if let Some(route) = &line.route {
@@ -185,7 +182,40 @@ impl<'a> Taking<'a> {
         });
     }
 
+    /// The name whose SRV records a line means, as nginx makes it.
+    fn service(&mut self, at: At, line: &ServerLine, address: Address) -> Address {
+        let Some(service) = &line.service else {
+            return address;
+        };
+        let prefix = match service.contains('.') {
+            true => service.clone(),
+            false => format!("_{service}._tcp"),
+        };
+        let made = Address::new(&format!("srv:{prefix}.{}", line.address));
+        let why = match (&address, made) {
+            (Address::Name(..), _) if line.address.contains(':') => "SRV records say the port",
+            (Address::Name(..), _) if !line.resolve => "without `resolve` nginx refuses it",
+            (Address::Name(..), Ok(service)) => return service,
+            (Address::Name(..), Err(_)) => "it makes no name",
+            _ => "an address has no SRV records",
+        };
+        self.refused(at, &format!("service={service}"), why);
+        address
+    }
+
+    /// Where there are names, others may be asked for them than the block says.
+    fn resolvers(&mut self) {
+        let has_names = self.places.keys().any(Address::is_name);
+        for (at, word) in std::mem::take(&mut self.resolvers) {
+            match has_names {
+                true => self.refused(at, word, "names are asked of `dns.servers`, for all groups"),
+                false => self.ignored(at, word, "servers are addresses: nothing is resolved"),
+            }
+        }
+    }
+
     fn end(mut self) -> Taken {
+        self.resolvers();
         if let Some((at, balance)) = self.balance {
             match balance {
                 Balance::LeastConn => self.upstream.balance = Some(BalanceSpec::LeastConnections),

@@ -255,10 +255,13 @@ fn what_a_group_cannot_say_is_listed_and_what_matters_is_marked() {
         ("check_http_expect_alive http_2xx;", false),
         ("check_keepalive_requests 1;", false),
         ("ip_hash; least_conn;", false),
-        ("server a.example:80;", true),
         ("server 10.0.0.1:80;", true),
+        ("server a.example:80; resolver 10.0.0.53;", true),
         ("server 10.0.0.2 weight=65536;", true),
         ("server 10.0.0.2 service=http resolve;", true),
+        ("server a.example service=http;", true),
+        ("server a.example:80 service=http resolve;", true),
+        ("server a.example service=a/b resolve;", true),
         ("server 10.0.0.2 resolve;", false),
         ("server 10.0.0.2 route=a;", false),
     ] {
@@ -271,14 +274,35 @@ fn what_a_group_cannot_say_is_listed_and_what_matters_is_marked() {
         );
     }
     insta::assert_snapshot!(taken("ip_hash;\nserver a.example:80;\nserver 10.0.0.1 resolve route=a;\nserver 10.0.0.1:80;\nserver 10.0.0.2 weight=70000;\nserver \"a\nb\";\nleast_time last_byte;"), @r##"
-{"servers":[{"address":"10.0.0.1:80","weight":1,"admin":"up","backup":false},{"address":"10.0.0.2:80","weight":65535,"admin":"up","backup":false}]}
+{"servers":[{"address":"a.example:80","weight":1,"admin":"up","backup":false},{"address":"10.0.0.1:80","weight":1,"admin":"up","backup":false},{"address":"10.0.0.2:80","weight":65535,"admin":"up","backup":false}]}
   line 1, column 1: `ip_hash`: the method of line 8 counts, the last one
-! line 2, column 1: `server`: `a.example:80`: host names are not supported yet, give an IP address
   line 3, column 1: `resolve`: an address needs no resolving
   line 3, column 1: `route=a`: it is for sticky sessions only
 ! line 4, column 1: `10.0.0.1:80`: this server is in line 3 already
 ! line 5, column 1: `weight=70000`: a weight is at most 65535
-! line 6, column 1: `server`: `a\nb` is not an address: write `ip:port`, `[v6]:port` or `unix:/path`
+! line 6, column 1: `server`: `a\nb` is not an address: write `ip:port`, `[v6]:port`, `unix:/path`, `name:port` or `srv:name`
 ! line 8, column 1: `least_time last_byte`: this method is not supported yet
 "##);
+}
+
+#[test]
+fn a_name_is_taken_with_its_records_as_nginx_asks_for_them() {
+    let servers = |text: &str| {
+        let taken = read(text).taken();
+        assert!(taken.gaps.is_empty(), "{text}: {:?}", taken.gaps);
+        let servers = taken.upstream.servers.into_iter();
+        servers
+            .map(|server| server.address.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(servers("server app.internal:8080;"), ["app.internal:8080"]);
+    assert_eq!(servers("server app.internal resolve;"), ["app.internal:80"]);
+    assert_eq!(
+        servers("server app.internal service=http resolve;"),
+        ["srv:_http._tcp.app.internal"]
+    );
+    assert_eq!(
+        servers("server app.internal service=_a._udp resolve;"),
+        ["srv:_a._udp.app.internal"]
+    );
 }

@@ -17,8 +17,8 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
 pub use labels::{
-    ChangeOutcome, HandshakeFailure, HandshakeResult, Label, ProbeResult, Rejection, RetryCause,
-    StatusClass,
+    ChangeOutcome, HandshakeFailure, HandshakeResult, Label, NameAnswer, ProbeResult, Rejection,
+    RetryCause, StatusClass,
 };
 pub use reason::Reason;
 
@@ -56,6 +56,7 @@ impl Metrics {
             changes: CounterSet::default(),
             store_failures: AtomicU64::new(0),
             probes: CounterSet::default(),
+            name_answers: CounterSet::default(),
             revision: AtomicU64::new(0),
             published_unix_ms: AtomicU64::new(0),
         }))
@@ -132,6 +133,11 @@ impl Metrics {
     /// A health probe has ended.
     pub fn probed(&self, result: ProbeResult) {
         self.0.probes.increment(result);
+    }
+
+    /// DNS was asked for a name of servers.
+    pub fn name_answered(&self, answer: NameAnswer) {
+        self.0.name_answers.increment(answer);
     }
 
     /// `revision` serves traffic since `unix_ms`.
@@ -214,6 +220,7 @@ struct Inner {
     changes: CounterSet<ChangeOutcome>,
     store_failures: AtomicU64,
     probes: CounterSet<ProbeResult>,
+    name_answers: CounterSet<NameAnswer>,
     revision: AtomicU64,
     /// 0 = nothing published yet.
     published_unix_ms: AtomicU64,

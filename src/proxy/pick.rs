@@ -30,6 +30,7 @@ impl Proxy {
         let begun = upstream.begin(&first(upstream, head, ctx));
         ctx.begin(begun.map_err(|nobody| match nobody {
             NobodyLeft::NoServer => Reason::NoServer,
+            NobodyLeft::Unresolved => Reason::NameUnresolved,
             NobodyLeft::Full => Reason::ServersFull,
         })?);
         Ok(())

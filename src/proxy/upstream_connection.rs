@@ -32,6 +32,10 @@ pub(super) fn to(
     let mut peer = match server.address() {
         Address::Ip(address) => HttpPeer::new(address, is_tls, name),
         Address::Unix(path) => HttpPeer::new_uds(path, is_tls, name)?,
+        // Of a name the group holds the addresses.
+        Address::Name(..) | Address::Service(_) => {
+            return Error::e_explain(ErrorType::InternalError, "a name is no server");
+        }
     };
     if let Some(tls) = upstream.tls() {
         secure(&mut peer, tls, server)?;

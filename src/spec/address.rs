@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::shortened;
+use super::{DnsName, shortened};
 
-/// Where a server listens: `ip`, `ip:port`, `[v6]:port` or `unix:/path`, in canonical form.
+/// Where a server listens: `ip`, `ip:port`, `[v6]:port`, `unix:/path`, `name:port` or `srv:name`, in
+/// canonical form.
 ///
-/// Canonical: IPv6 in brackets, decimal port, port 80 when none is given, v4-mapped IPv6 unmapped.
-/// Two texts for one place are one `Address`, so duplicates are found by `==`.
+/// Canonical: IPv6 in brackets, names in lower case, decimal port, port 80 when none is given, v4-mapped IPv6
+/// unmapped. Two texts for one place are one `Address`, so duplicates are found by `==`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Address {
@@ -18,20 +19,27 @@ pub enum Address {
     Ip(SocketAddr),
     /// The absolute path of a Unix socket.
     Unix(Arc<str>),
+    /// Every address of a name, at this port.
+    Name(DnsName, u16),
+    /// The places that the SRV records of a name list.
+    Service(DnsName),
 }
 
 /// Why a text is not the address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Neither an address nor a name.
-    #[error("`{}` is not an address: write `ip:port`, `[v6]:port` or `unix:/path`", shortened(.0))]
+    #[error(
+        "`{}` is not an address: write `ip:port`, `[v6]:port`, `unix:/path`, `name:port` or `srv:name`",
+        shortened(.0)
+    )]
     Malformed(String),
     /// Ports are 1 to 65535.
     #[error("`{}`: a port is a number from 1 to 65535", shortened(.0))]
     Port(String),
-    /// A host name, which nothing resolves yet.
-    #[error("`{}`: host names are not supported yet, give an IP address", shortened(.0))]
-    HostName(String),
+    /// A name where only an address can stand.
+    #[error("`{}`: a name is not resolved here, give an IP address", shortened(.0))]
+    Name(String),
     /// `0.0.0.0` and `::` are places to listen, not to connect to.
     #[error("`{}`: the unspecified address is not a server", shortened(.0))]
     Unspecified(String),
@@ -49,19 +57,19 @@ impl Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return unix(text, path);
         }
+        // `srv:80` is a host of that name: no name of DNS is a number.
+        if let Some(name) = text.strip_prefix("srv:").filter(|rest| !is_number(rest)) {
+            let service = DnsName::new(name).map(Self::Service);
+            return service.ok_or_else(|| AddressError::Malformed(text.to_owned()));
+        }
         let (host, port) = split_port(text);
         let Ok(ip) = bare(host).parse::<IpAddr>() else {
-            return Err(no_ip(text, host));
+            return named(text, host, port);
         };
         if ip.is_ipv6() && !host.starts_with('[') && port.is_some() {
             return Err(AddressError::Malformed(text.to_owned()));
         }
-        let port = match port {
-            None => DEFAULT_PORT,
-            Some(digits) => {
-                parse_port(digits).ok_or_else(|| AddressError::Port(text.to_owned()))?
-            }
-        };
+        let port = port_of(text, port)?;
         let ip = ip.to_canonical();
         if ip.is_unspecified() {
             return Err(AddressError::Unspecified(text.to_owned()));
@@ -69,12 +77,26 @@ impl Address {
         Ok(Self::Ip(SocketAddr::new(ip, port)))
     }
 
-    /// The IP address and port, unless it is a Unix socket.
+    /// Parses an address as [`Address::new`] does, but takes no name.
+    pub fn literal(text: &str) -> Result<Self, AddressError> {
+        let address = Self::new(text)?;
+        match address.is_name() {
+            false => Ok(address),
+            true => Err(AddressError::Name(text.to_owned())),
+        }
+    }
+
+    /// The IP address and port, unless it is a Unix socket or a name.
     pub fn ip(&self) -> Option<SocketAddr> {
         match self {
             Self::Ip(address) => Some(*address),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Name(..) | Self::Service(_) => None,
         }
+    }
+
+    /// Whether DNS says where it is.
+    pub fn is_name(&self) -> bool {
+        matches!(self, Self::Name(..) | Self::Service(_))
     }
 }
 
@@ -105,30 +127,26 @@ fn bare(host: &str) -> &str {
         .unwrap_or(host)
 }
 
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
 fn parse_port(digits: &str) -> Option<u16> {
-    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    plain
+    is_number(digits)
         .then(|| digits.parse().ok())
         .flatten()
         .filter(|&port| port != 0)
 }
 
-/// A text without an IP address is a host name or nonsense. A host whose last label is a number
-/// is meant as an address (`127.1`, `0x7f000001`: the URL standard's rule) and so is nonsense here.
-fn no_ip(text: &str, host: &str) -> AddressError {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    let last = host.rsplit('.').next().unwrap_or_default();
-    let numeric = last.starts_with("0x") || last.bytes().all(|b| b.is_ascii_digit());
-    if host.split('.').all(label) && !numeric {
-        AddressError::HostName(text.to_owned())
-    } else {
-        AddressError::Malformed(text.to_owned())
-    }
+/// A text without an IP address is a name or nonsense.
+fn named(text: &str, host: &str, port: Option<&str>) -> Result<Address, AddressError> {
+    let name = DnsName::new(host).ok_or_else(|| AddressError::Malformed(text.to_owned()))?;
+    Ok(Address::Name(name, port_of(text, port)?))
+}
+
+fn port_of(text: &str, port: Option<&str>) -> Result<u16, AddressError> {
+    let parsed = port.map_or(Some(DEFAULT_PORT), parse_port);
+    parsed.ok_or_else(|| AddressError::Port(text.to_owned()))
 }
 
 impl fmt::Display for Address {
@@ -136,6 +154,8 @@ impl fmt::Display for Address {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{path}"),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+            Self::Service(name) => write!(f, "srv:{name}"),
         }
     }
 }
@@ -175,6 +195,26 @@ mod tests {
         assert_eq!(canonical("[2001:DB8::1]:080"), "[2001:db8::1]:80");
         assert_eq!(canonical("[::ffff:10.0.0.5]:81"), "10.0.0.5:81");
         assert_eq!(canonical("unix:/run/a.sock"), "unix:/run/a.sock");
+        assert_eq!(canonical("App.Internal"), "app.internal:80");
+        assert_eq!(canonical("app.internal.:080"), "app.internal.:80");
+        assert_eq!(canonical("srv:_HTTP._tcp.app"), "srv:_http._tcp.app");
+    }
+
+    #[test]
+    fn a_host_may_be_called_srv() {
+        assert_eq!(canonical("srv"), "srv:80");
+        assert!(matches!(Address::new("srv:8080"), Ok(Address::Name(..))));
+        assert!(matches!(Address::new("srv:a"), Ok(Address::Service(_))));
+        // A service says its ports itself.
+        assert!(Address::new("srv:app.internal:80").is_err());
+    }
+
+    #[test]
+    fn where_nothing_resolves_a_name_is_refused() {
+        for name in ["app.internal:80", "srv:app"] {
+            assert_eq!(Address::literal(name), Err(AddressError::Name(name.into())));
+        }
+        assert_eq!(Address::literal("::1"), Address::new("::1"));
     }
 
     #[test]
@@ -186,6 +226,8 @@ mod tests {
             "10.0.0.5:",
             "10.0.0.5:+80",
             "10.0.0.5:80x",
+            "app.internal:0",
+            "app.internal:",
         ] {
             assert_eq!(error(port), AddressError::Port(port.into()));
         }
@@ -197,6 +239,10 @@ mod tests {
             "2852039166:80",
             "0xa9fea9fe:80",
             "a b:80",
+            "-a:80",
+            "a..b",
+            "srv:",
+            "srv:-a",
         ] {
             assert_eq!(
                 error(nonsense),
@@ -204,10 +250,6 @@ mod tests {
                 "{nonsense}"
             );
         }
-        assert_eq!(
-            error("app.internal:80"),
-            AddressError::HostName("app.internal:80".into())
-        );
         assert_eq!(
             error("0.0.0.0:80"),
             AddressError::Unspecified("0.0.0.0:80".into())

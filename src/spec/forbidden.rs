@@ -21,11 +21,19 @@ impl ForbiddenAddresses {
         let is_own = match address {
             Address::Ip(server) => self.is_control(*server),
             Address::Unix(path) => self.control_socket.as_deref() == Some(Path::new(&**path)),
+            // What a name stands for is looked at when it is known.
+            Address::Name(..) | Address::Service(_) => false,
         };
         if is_own {
             return Some(format!("`{address}` is the control endpoint itself"));
         }
-        let guarded = address.ip().is_some_and(|server| is_guarded(server.ip()));
+        let guarded = match address {
+            Address::Ip(server) => is_guarded(server.ip()),
+            Address::Unix(_) => false,
+            Address::Name(name, _) | Address::Service(name) => {
+                METADATA_NAMES.contains(&name.without_dot())
+            }
+        };
         (guarded && !self.allow_link_local).then(|| {
             format!("`{address}` is link-local or a metadata service: allow it by `control.allow_link_local: true`")
         })
@@ -105,6 +113,14 @@ const METADATA: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
 ];
 
+/// Names that stand for such services: at Google Cloud and at AWS.
+const METADATA_NAMES: [&str; 4] = [
+    "metadata.google.internal",
+    "metadata.goog",
+    "instance-data",
+    "instance-data.ec2.internal",
+];
+
 fn is_guarded(ip: IpAddr) -> bool {
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
@@ -129,6 +145,8 @@ mod tests {
             "169.254.169.254:80",
             "[fe80::1]:80",
             "[fd00:ec2::254]:80",
+            "metadata.google.internal",
+            "Metadata.Goog.:8080",
         ] {
             assert!(refused(text), "{text}");
         }

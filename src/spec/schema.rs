@@ -40,7 +40,7 @@ text!(
 text!(
     Address,
     "Address",
-    "`ip`, `ip:port`, `[v6]:port` or `unix:/path`; without a port it is 80.",
+    "`ip`, `ip:port`, `[v6]:port`, `unix:/path`, `name:port` (every address of the name) or `srv:name` (the places that its SRV records list); without a port it is 80.",
     "10.0.0.5:8080"
 );
 text!(

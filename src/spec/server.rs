@@ -92,6 +92,12 @@ impl ServerSpec {
             slow_start: Span::default(),
         }
     }
+
+    /// Whether it has all of these labels.
+    pub fn has_labels(&self, labels: &Labels) -> bool {
+        let mut labels = labels.iter();
+        labels.all(|(key, value)| self.labels.get(key) == Some(value))
+    }
 }
 
 fn default_weight() -> u16 {

@@ -39,7 +39,7 @@ impl Target {
         if text == HOST {
             return Ok(Self::Host);
         }
-        match (Address::new(text), Name::new(text)) {
+        match (Address::literal(text), Name::new(text)) {
             // Canonical first, so that one place is one target: `10.0.0.5:080` is `10.0.0.5:80`.
             (Ok(address), Ok(_)) if text.contains(':') => {
                 Ok(Name::new(&address.to_string()).map_or(Self::Address(address), Self::Upstream))
@@ -64,7 +64,7 @@ impl Target {
     /// The address, if the target can be one.
     pub fn address(&self) -> Option<Address> {
         match self {
-            Self::Upstream(name) => Address::new(name.as_str()).ok(),
+            Self::Upstream(name) => Address::literal(name.as_str()).ok(),
             Self::Address(address) => Some(address.clone()),
             Self::Host => None,
         }
@@ -120,5 +120,7 @@ mod tests {
         let needs_none = |text: &str| Target::new(text).unwrap().needs_no_group();
         assert!(needs_none("{host}") && needs_none("10.0.0.5:80") && needs_none("[::1]:80"));
         assert!(!needs_none("web") && !needs_none("web:80x"));
+        // A route leads to the addresses of a name by a group that has it as a server.
+        assert!(!needs_none("web:80") && !needs_none("srv:web"));
     }
 }

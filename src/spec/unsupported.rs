@@ -6,7 +6,6 @@
 /// Keys by the place of their object; `*` stands for any one name or index. The configuration file
 /// and the bodies of the control API have the same keys in the same places.
 const KEYS: &[(&str, &[&str])] = &[
-    ("", &["dns"]),
     ("control/tls", &["client_ca"]),
     ("state", &["local_copy", "redis", "host_keys"]),
     ("upstreams/*", &["sticky", "source", "queue"]),

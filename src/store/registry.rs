@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,18 @@ pub struct HandOver {
     pub at: u64,
     /// The servers.
     pub servers: Vec<HealthRecord>,
+    /// What their names stood for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NameRecord>,
+}
+
+/// What the name of a server stood for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameRecord {
+    /// The name.
+    pub name: Address,
+    /// Its places: priority, address, weight.
+    pub places: Vec<(u16, SocketAddr, u16)>,
 }
 
 /// What checks said of one server.

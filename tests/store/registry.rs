@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pointsman::spec::{Address, Name};
-use pointsman::store::{HandOver, HealthRecord, NodeRecord, Registry};
+use pointsman::store::{HandOver, HealthRecord, NameRecord, NodeRecord, Registry};
 
 use crate::site::Site;
 
@@ -59,6 +59,10 @@ pub(crate) fn health_is_handed_over(site: &Site) {
     assert_eq!(site.registry().health("edge-1").unwrap(), None);
     let seen = |health: &str, at| HandOver {
         at,
+        names: vec![NameRecord {
+            name: Address::new("srv:app.internal").unwrap(),
+            places: vec![(10, "10.0.0.1:80".parse().unwrap(), 3)],
+        }],
         servers: vec![HealthRecord {
             upstream: Name::new("web").unwrap(),
             address: Address::new("10.0.0.5:8080").unwrap(),

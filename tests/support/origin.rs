@@ -86,8 +86,28 @@ impl Reply {
 
 impl Origin {
     pub fn start() -> Self {
+        Self::on(Port::reserve())
+    }
+
+    /// At 127.0.0.1, 127.0.0.2 and so on, all on one port: what the addresses of a name stand for.
+    pub fn side_by_side(count: u8) -> Vec<Self> {
+        let ports = super::until("a port is free on all addresses", || {
+            let first = Port::reserve();
+            let number = first.number();
+            let others = (2..=count).map(|n| Port::hold(([127, 0, 0, n], number).into()));
+            let others: Result<Vec<Port>, _> = others.collect();
+            Some(
+                std::iter::once(first)
+                    .chain(others.ok()?)
+                    .collect::<Vec<_>>(),
+            )
+        });
+        ports.into_iter().map(Self::on).collect()
+    }
+
+    fn on(port: Port) -> Self {
         let mut origin = Self {
-            port: Port::reserve(),
+            port,
             shared: Arc::default(),
             listening: None,
         };

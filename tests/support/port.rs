@@ -13,16 +13,19 @@ pub struct Port {
 
 impl Port {
     pub fn reserve() -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_reuse_address(true).unwrap();
-        socket
-            .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
-            .unwrap();
-        let address = socket.local_addr().unwrap().as_socket().unwrap();
-        Self {
+        Self::hold((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
+    }
+
+    /// The same at this address, if it is free.
+    pub fn hold(address: SocketAddr) -> std::io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        let address = socket.local_addr()?.as_socket().unwrap();
+        Ok(Self {
             address,
             _held: cfg!(target_os = "linux").then_some(socket),
-        }
+        })
     }
 
     pub fn address(&self) -> SocketAddr {

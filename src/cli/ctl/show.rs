@@ -21,28 +21,53 @@ pub(super) fn status(answer: &Value) {
         "WHY",
     ])];
     for upstream in list(answer, "upstreams") {
+        let name = text(upstream, "name");
         for server in list(upstream, "servers") {
             let live = server.get("status").unwrap_or(&Value::Null);
-            let weight = if is_backup(server) {
-                format!("{} (backup)", text(server, "weight"))
-            } else {
-                text(server, "weight")
-            };
-            rows.push(vec![
-                text(upstream, "name"),
-                text(server, "address"),
-                text(live, "state"),
-                text(server, "admin"),
-                text(live, "health"),
-                weight,
-                text(live, "in_flight"),
-                text(live, "requests"),
-                text(live, "failures"),
-                text(live, "reason"),
-            ]);
+            let admin = text(server, "admin");
+            rows.push(server_row(
+                &name,
+                &text(server, "address"),
+                &admin,
+                server,
+                live,
+            ));
+            // What a name stands for. The name's own words hold for each: changes address the name.
+            let resolution = live.get("resolution").unwrap_or(&Value::Null);
+            for child in list(resolution, "servers") {
+                let live = child.get("status").unwrap_or(&Value::Null);
+                let address = format!("  {}", text(child, "address"));
+                rows.push(server_row(&name, &address, &admin, child, live));
+            }
         }
     }
     table(&rows);
+}
+
+fn server_row(
+    upstream: &str,
+    address: &str,
+    admin: &str,
+    server: &Value,
+    live: &Value,
+) -> Vec<String> {
+    let weight = if is_backup(server) {
+        format!("{} (backup)", text(server, "weight"))
+    } else {
+        text(server, "weight")
+    };
+    vec![
+        upstream.to_owned(),
+        address.to_owned(),
+        text(live, "state"),
+        admin.to_owned(),
+        text(live, "health"),
+        weight,
+        text(live, "in_flight"),
+        text(live, "requests"),
+        text(live, "failures"),
+        text(live, "reason"),
+    ]
 }
 
 /// The history as a table, the newest first.

@@ -98,8 +98,9 @@ fn detail(snapshot: &Snapshot) -> String {
     for upstream in snapshot.upstreams() {
         // Writing to a text cannot fail.
         let _ = writeln!(text, "{}", upstream.name());
-        for server in upstream.servers() {
-            let _ = line(&mut text, server.spec());
+        // As they can be posted again: names as names.
+        for server in &upstream.spec().servers {
+            let _ = line(&mut text, server);
         }
         text.push('\n');
     }
@@ -131,9 +132,9 @@ fn servers(snapshot: &Snapshot, name: &str) -> LegacyAnswer {
     let found = Name::new(name).ok();
     let found = found.as_ref().and_then(|name| snapshot.upstream(name));
     let line = |upstream: &Upstream| {
-        let labels = upstream.servers().iter().map(|server| server.label());
-        labels
-            .map(|label| format!("server {label}\n"))
+        let servers = upstream.spec().servers.iter();
+        servers
+            .map(|server| format!("server {}\n", server.address))
             .collect::<String>()
     };
     match found {

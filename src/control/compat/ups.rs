@@ -81,15 +81,17 @@ fn changes(snapshot: &Snapshot, address: &Address, is_up: bool) -> Vec<Change> {
 fn groups_with(snapshot: &Snapshot, address: &Address) -> Vec<Name> {
     let has_it = snapshot
         .upstreams()
-        .filter(|upstream| upstream.server(address).is_some());
+        .filter(|upstream| upstream.member(address).is_some());
     has_it.map(|upstream| upstream.name().clone()).collect()
 }
 
 /// The servers that the operator has taken out of some group, each once.
 fn check(snapshot: &Snapshot) -> String {
-    let servers = snapshot.upstreams().flat_map(|upstream| upstream.servers());
-    let out = servers.filter(|server| server.admin() != Admin::Up);
-    let mut labels: Vec<&str> = out.map(|server| server.label()).collect();
+    let members = snapshot.upstreams().flat_map(|upstream| upstream.members());
+    let out = members.filter(|member| member.spec().admin != Admin::Up);
+    let mut labels: Vec<String> = out
+        .map(|member| member.spec().address.to_string())
+        .collect();
     labels.sort_unstable();
     labels.dedup();
     let entries = labels

@@ -92,7 +92,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 fn address_in(upstream: &Upstream, text: &str) -> Option<Address> {
     let address = Address::new(text).ok()?;
-    upstream.server(&address).is_some().then_some(address)
+    upstream.member(&address).is_some().then_some(address)
 }
 
 fn failed(why: &str) -> String {

@@ -171,7 +171,8 @@ async fn an_address_that_is_none_is_refused_with_the_rule() {
         "10.0.0.1:70000",
         "10.0.0",
         "",
-        "nosuch.example:80",
+        "a..b:80",
+        "nosuch.example:0",
         "0.0.0.0:80",
         "unix:relative",
     ] {

@@ -41,9 +41,9 @@ pub(super) struct StatusView {
 #[derive(Serialize, ToSchema)]
 struct UpstreamStatus {
     name: Name,
-    /// Servers that could take requests: admin up and health not down.
+    /// Servers that could take requests: admin up and health not down. Of a name each that it stands for.
     usable: usize,
-    /// Servers in all.
+    /// Servers in all, counted so too.
     total: usize,
     /// Whether no server could take a request.
     all_down: bool,
@@ -68,7 +68,7 @@ impl StatusView {
             .upstreams()
             .map(|upstream| UpstreamStatus::new(upstream))
             .collect();
-        let problems = upstreams.iter().filter_map(UpstreamStatus::problem);
+        let problems = upstreams.iter().flat_map(UpstreamStatus::problems);
         Self {
             revision: snapshot.revision(),
             node: api.settings.node.clone(),
@@ -90,7 +90,7 @@ impl StatusView {
 
 impl UpstreamStatus {
     fn new(upstream: &Upstream) -> Self {
-        let usable = upstream.usable();
+        let usable = upstream.usable_servers();
         Self {
             name: upstream.name().clone(),
             usable,
@@ -100,13 +100,24 @@ impl UpstreamStatus {
         }
     }
 
-    fn problem(&self) -> Option<String> {
+    fn problems(&self) -> Vec<String> {
         let name = &self.name;
+        let unresolved = self.servers.iter().filter_map(ServerView::unresolved);
+        let mut problems: Vec<String> = unresolved
+            .map(|(address, resolution)| {
+                format!("upstream `{name}`: `{address}` {}", resolution.trouble())
+            })
+            .collect();
         match (self.usable, self.total) {
-            (0, 0) => Some(format!("upstream `{name}` has no servers")),
-            (0, total) => Some(format!("upstream `{name}`: all {total} servers are down")),
-            _ => None,
+            (0, 0) if self.servers.is_empty() => {
+                problems.push(format!("upstream `{name}` has no servers"));
+            }
+            (0, total) if total > 0 => {
+                problems.push(format!("upstream `{name}`: all {total} servers are down"));
+            }
+            _ => {}
         }
+        problems
     }
 }
 

@@ -17,6 +17,7 @@ impl Upstream {
         }
         Err(match self.is_full_for(pick) {
             true => NobodyLeft::Full,
+            false if self.waits_for_a_name() => NobodyLeft::Unresolved,
             false => NobodyLeft::NoServer,
         })
     }
@@ -43,4 +44,6 @@ pub enum NobodyLeft {
     NoServer,
     /// Those that could be picked work on as many requests as they may.
     Full,
+    /// It has none yet: DNS has not answered for its names.
+    Unresolved,
 }

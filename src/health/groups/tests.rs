@@ -7,10 +7,11 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use crate::domain::names::{Place, Resolved};
 use crate::domain::server::Health;
 use crate::health::GATHER;
-use crate::health::tests::{SECOND, World, assert_every, at_once, group};
-use crate::spec::Name;
+use crate::health::tests::{CONTROL_PORT, SECOND, World, address, assert_every, at_once, group};
+use crate::spec::{Address, ForbiddenAddresses, Name};
 
 #[tokio::test(start_paused = true)]
 async fn the_probe_of_a_removed_server_ends_with_it() {
@@ -153,4 +154,42 @@ async fn at_shutdown_every_probe_ends() {
     (&mut world.task).await.unwrap();
     sleep(Duration::from_millis(1)).await;
     assert_eq!(world.fake.running.load(Ordering::Relaxed), 0);
+}
+
+fn app_stands_for(world: &mut World, ports: &[u16]) {
+    let place = |&port: &u16| Place {
+        priority: 0,
+        address: address(port).ip().unwrap(),
+        weight: 1,
+    };
+    let places = ports.iter().map(place);
+    let resolved = Resolved::new(places, &ForbiddenAddresses::default()).0;
+    let app = Address::new("app:80").unwrap();
+    world.resolve(&app, Arc::new(resolved.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_address_of_a_name_is_probed_for_as_long_as_the_name_has_it() {
+    let web = json!({ "servers": ["app:80"], "health": { "interval": "1s" } });
+    let mut world = World::start(0, json!({ "web": web }), at_once(true));
+    app_stands_for(&mut world, &[1, 2]);
+    sleep(5 * SECOND).await;
+    assert_eq!(world.state("web", 1).health(), Health::Up);
+    app_stands_for(&mut world, &[2, 3]);
+    sleep(GATHER + Duration::from_millis(5)).await;
+    let gone = world.fake.starts_of(1).len();
+    sleep(5 * SECOND).await;
+    assert_eq!(world.fake.starts_of(1).len(), gone);
+    assert_every(&world.fake.starts_of(2), SECOND);
+    assert_eq!(world.state("web", 3).health(), Health::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_probe_goes_to_the_control_port_of_what_a_name_stands_for() {
+    let web =
+        json!({ "servers": ["app:80"], "health": { "interval": "1s", "port": CONTROL_PORT } });
+    let mut world = World::start(0, json!({ "web": web }), at_once(true));
+    app_stands_for(&mut world, &[1]);
+    sleep(5 * SECOND).await;
+    assert!(world.fake.starts.lock().unwrap().is_empty());
 }

@@ -119,6 +119,12 @@ impl Inner {
             "result",
             &self.probes,
         )?;
+        series.set(
+            "name_answers",
+            "Answers of DNS for the names of servers, by what they were good for",
+            "answer",
+            &self.name_answers,
+        )?;
         series.gauge(
             "revision",
             "Number of the revision that serves traffic",

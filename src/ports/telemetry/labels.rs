@@ -167,6 +167,18 @@ label! {
     }
 }
 
+label! {
+    /// How DNS answered for a name of servers.
+    NameAnswer {
+        /// With addresses.
+        Good => "good",
+        /// With addresses, but not for all that was asked: the rest is as before.
+        Partial => "partial",
+        /// With nothing of use, or not at all: the last addresses stay.
+        Failed => "failed",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,8 @@ label! {
         NoServer => "no_server",
         /// Every server that may be picked works on as many requests as its `max_connections`.
         ServersFull => "servers_full",
+        /// The upstream has no server yet: DNS has not answered for its names.
+        NameUnresolved => "name_unresolved",
         /// No connection to any server came about: refused, unreachable or reset.
         ConnectFailed => "connect_failed",
         /// Connecting took longer than `timeouts.connect`.
@@ -87,7 +89,7 @@ impl Reason {
             | Self::UpstreamCertificate
             | Self::UpstreamReset
             | Self::UpstreamInvalidResponse => 502,
-            Self::NoServer | Self::ServersFull => 503,
+            Self::NoServer | Self::ServersFull | Self::NameUnresolved => 503,
             Self::HttpVersion => 505,
             Self::ConnectTimeout | Self::UpstreamTimeout => 504,
         }
