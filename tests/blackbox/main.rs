@@ -13,6 +13,7 @@ mod support;
 
 mod admission;
 mod ambiguity;
+mod attempts;
 mod balancing;
 mod ejection;
 mod failures;
