@@ -6,6 +6,7 @@
 //! good one said, for each host and family of addresses by itself.
 
 mod dns;
+mod lookup;
 mod pace;
 mod questions;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::ports::telemetry::Metrics;
 use crate::spec::{Address, DnsName, ForbiddenAddresses};
 
 use dns::Hickory;
+pub use lookup::Lookup;
 use watch::{Settling, Watch};
 
 /// Who is asked.

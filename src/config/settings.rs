@@ -116,6 +116,7 @@ impl ControlSettings {
             tokens: self.tokens.clone(),
             legacy: self.legacy.clone(),
             node: config.server.node.to_string(),
+            name_servers: config.name_servers.clone(),
             file: Arc::new(config.seed.clone()),
         }
     }

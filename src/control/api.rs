@@ -19,6 +19,7 @@ use super::settings::{ControlSettings, Role};
 use crate::change::Change;
 use crate::clock;
 use crate::controller::{Controller, Object, Outcome, Precondition, Refusal, Submission};
+use crate::discovery::Lookup;
 use crate::domain::snapshot::Snapshot;
 use crate::ports::telemetry::Metrics;
 use crate::spec::{Meta, Revision};
@@ -33,6 +34,7 @@ pub(super) struct Api {
     pub(super) protection: Protection,
     pub(super) started: Instant,
     pub(super) description: Bytes,
+    pub(super) lookup: Lookup,
     /// Reads of the store that may wait at a time; a store that hangs holds no more threads.
     readers: Arc<Semaphore>,
 }
@@ -47,6 +49,7 @@ impl Api {
     ) -> Self {
         Self {
             protection: Protection::new(&settings),
+            lookup: Lookup::new(&settings.name_servers),
             settings,
             controller,
             metrics,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::discovery::NameServers;
 use crate::ports::legacy::Interface;
 use crate::spec::{Name, NamePattern, Spec};
 
@@ -22,6 +23,8 @@ pub struct ControlSettings {
     pub tokens: Vec<Token>,
     /// The legacy interfaces served here.
     pub legacy: Vec<Interface>,
+    /// Who is asked by legacy interfaces that refuse names which are not known.
+    pub name_servers: NameServers,
     /// This node's name.
     pub node: String,
     /// The file's half of the state, to say whether it differs.

@@ -84,6 +84,7 @@ impl Desk {
             hosts: Vec::new(),
             tokens: Vec::new(),
             legacy: crate::ports::legacy::Interface::ALL.to_vec(),
+            name_servers: crate::discovery::NameServers::These(Vec::new()),
             node: "edge-1".into(),
             file: Arc::new(file.clone()),
         };

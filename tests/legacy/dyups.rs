@@ -226,7 +226,6 @@ fn what_was_answered_is_in_the_history_and_survives_a_power_cut() {
     edge.start_again();
     let detail = "a.example\nserver 127.0.0.1:81 weight=1 max_conns=9 max_fails=3 fail_timeout=10 backup=0 down=0\n\n";
     assert_eq!(told(&edge, "GET", "/detail", ""), (200, detail.into()));
-    edge.wait_for_stderr("upstream `a.example`: `max_connections` has no effect yet");
     for number in 2..=4 {
         let revision = edge
             .control()

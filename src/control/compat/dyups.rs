@@ -16,7 +16,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
 use crate::nginx::{Taken, UpstreamBlock};
 use crate::ports::legacy::LegacyAnswer;
-use crate::spec::{Admin, Name, ServerSpec};
+use crate::spec::{Address, Admin, Name, ServerSpec};
 
 /// The first segment counts, whatever its case; paths of other interfaces begin with other words.
 pub(super) fn claims(path: &str) -> bool {
@@ -145,7 +145,7 @@ fn servers(snapshot: &Snapshot, name: &str) -> LegacyAnswer {
 
 /// Creates or replaces the group. Whatever is wrong, the old one stays.
 async fn replace(api: &Api, call: &Call, name: &str) -> LegacyAnswer {
-    let refused = match taken(call, name) {
+    let refused = match known(api, call, name).await {
         Ok((name, taken)) => {
             let changes = |snapshot: &Snapshot| put(snapshot, &name, &taken);
             match call.submit_upon(api, &name, changes).await {
@@ -183,6 +183,25 @@ fn put(snapshot: &Snapshot, name: &Name, taken: &Taken) -> Vec<Change> {
     let name = name.clone();
     let put = Change::PutUpstream { name, upstream };
     delete.into_iter().chain([put]).collect()
+}
+
+/// The group that the body describes, if DNS knows the names in it, as nginx demands; or why there is none.
+async fn known(api: &Api, call: &Call, name: &str) -> Result<(Name, Taken), String> {
+    let (name, taken) = taken(call, name)?;
+    let snapshot = api.snapshot();
+    let is_new = |address: &Address| {
+        let named = snapshot.names().get(address);
+        address.is_name() && named.is_none_or(|named| named.resolved().is_none())
+    };
+    let servers = taken.upstream.servers.iter();
+    let addresses = servers.map(|server| &server.address);
+    let new: Vec<Address> = addresses
+        .filter(|address| is_new(address))
+        .cloned()
+        .collect();
+    drop(snapshot);
+    api.lookup.are_known(&new).await?;
+    Ok((name, taken))
 }
 
 /// The group that the body describes, or why there is none.
