@@ -128,3 +128,30 @@ fn when_every_server_is_down_they_are_tried_only_if_that_is_wanted() {
         assert_eq!(waits, status == 503);
     }
 }
+
+#[test]
+fn servers_that_all_fail_get_a_tenth_more_than_was_asked() {
+    // Each attempt is a connection, since none of them outlives a request.
+    let reset = |stream: &TcpStream, _| {
+        let mut head = [0; 1024];
+        let _ = std::io::Read::read(&mut &*stream, &mut head);
+    };
+    let origins: Vec<_> = (0..4).map(|_| RawOrigin::start(reset)).collect();
+    let servers: Vec<_> = origins.iter().map(RawOrigin::address).collect();
+    let edge = edge(&servers, "retry: { attempts: 3 }");
+    let requests = 3_000;
+    let failed: usize = std::thread::scope(|scope| {
+        let edge = &edge;
+        let bad = move |_: &usize| edge.client().get("/", &[]).status == 502;
+        let ask = move || (0..requests / 4).filter(bad).count();
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        clients.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    let attempts: usize = origins.iter().map(RawOrigin::connections).sum();
+    let load = attempts as f64 / requests as f64;
+    println!(
+        "{requests} requests to four servers that reset each: {failed} answered 502, {attempts} attempts, {load:.3} for each"
+    );
+    assert_eq!(failed, requests);
+    assert!((1.02..=1.10).contains(&load), "{load}");
+}

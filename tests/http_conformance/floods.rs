@@ -1,4 +1,4 @@
-//! Floods of HTTP/2 frames, each bounded in number and time, with what they cost: attacks.md X1 to X6.
+//! Floods of HTTP/2 frames, each bounded in number and time, with what they cost: attack classes X1 to X6.
 
 use std::fs;
 use std::io::Write;

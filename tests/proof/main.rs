@@ -11,6 +11,7 @@
 mod support;
 
 mod changes;
+mod crowds;
 mod durability;
 mod groups;
 mod slow_heads;

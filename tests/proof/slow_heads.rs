@@ -55,7 +55,7 @@ fn slow_heads_are_closed_in_ten_seconds_each_and_hurt_nobody() {
 }
 
 /// Clients that ask one thing after the other, on one connection or on many.
-fn visit(edge: &Edge, ledger: &Ledger, is_over: &AtomicBool, kept: bool) {
+pub(super) fn visit(edge: &Edge, ledger: &Ledger, is_over: &AtomicBool, kept: bool) {
     let mut client = edge.client();
     while !is_over.load(Ordering::Relaxed) {
         if !kept {
@@ -140,7 +140,7 @@ async fn drip(edge: SocketAddr, number: usize) -> Slow {
 }
 
 /// Raises this process's limit on open files; fewer connections if that is not enough. The proxy does the same.
-fn with_descriptors(wanted: usize) -> usize {
+pub(super) fn with_descriptors(wanted: usize) -> usize {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();

@@ -13,6 +13,7 @@ mod support;
 
 mod certificates;
 mod client;
+mod flood;
 mod handshakes;
 mod http2_servers;
 mod origin;

@@ -40,7 +40,7 @@ impl Outcome {
     }
 }
 
-const S18: &str = "attacks.md S18";
+const S18: &str = "attack class S18";
 
 /// A head that is refused. The content that follows is `hello` with a length of 5.
 const HEADS: [(&str, &str, &str); 20] = [

@@ -124,7 +124,7 @@ pub(super) fn all() -> Vec<Message> {
     });
     let trailers = TRAILERS.map(|(name, trailer)| {
         let sent = post(CHUNKED, &format!("5\r\nhello\r\n0\r\n{trailer}\r\n\r\n"));
-        let source = "attacks.md S10; RFC 9110 section 6.5.1";
+        let source = "attack class S10; RFC 9110 section 6.5.1";
         Message::forwarded(name, source, sent, &post(CHUNKED, ""), "hello")
     });
     let large = "x".repeat(300_000);

@@ -46,19 +46,19 @@ const SIZES: [(&str, &str); 27] = [
 ];
 
 const EXTENSIONS: [(&str, &str, &str); 7] = [
-    ("NUL", "attacks.md S8", "5;\0x\r\nhello\r\n0\r\n\r\n"),
+    ("NUL", "attack class S8", "5;\0x\r\nhello\r\n0\r\n\r\n"),
     (
         "a control",
-        "attacks.md S8",
+        "attack class S8",
         "5;x\u{1}\r\nhello\r\n0\r\n\r\n",
     ),
-    ("CR", "attacks.md S8", "5;a\rb\r\nhello\r\n0\r\n\r\n"),
-    ("CR CR LF", "attacks.md S8", "5;a\r\r\nhello\r\n0\r\n\r\n"),
-    ("DEL", "attacks.md S8", "5;\u{7f}\r\nhello\r\n0\r\n\r\n"),
-    ("NUL in the last chunk", "attacks.md S8", "0;\0\r\n\r\n"),
+    ("CR", "attack class S8", "5;a\rb\r\nhello\r\n0\r\n\r\n"),
+    ("CR CR LF", "attack class S8", "5;a\r\r\nhello\r\n0\r\n\r\n"),
+    ("DEL", "attack class S8", "5;\u{7f}\r\nhello\r\n0\r\n\r\n"),
+    ("NUL in the last chunk", "attack class S8", "0;\0\r\n\r\n"),
     (
         "a control in a quoted text",
-        "attacks.md S8",
+        "attack class S8",
         "5;a=\"\u{1b}\"\r\nhello\r\n0\r\n\r\n",
     ),
 ];
@@ -94,12 +94,12 @@ const LINE_FEEDS: [(&str, &str, &str); 9] = [
     ),
     (
         "behind a size that hides a request",
-        "attacks.md S8",
+        "attack class S8",
         "0\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
     (
         "behind an extension that hides a chunk",
-        "attacks.md S8",
+        "attack class S8",
         "2;\nxx\r\n4c\r\n0\r\n\r\n",
     ),
 ];
@@ -128,7 +128,12 @@ fn long() -> Vec<Message> {
         "X: 0123456789012345678901234567890123456789\r\n",
     );
     let refused = |name: &'static str, expected, body: String| {
-        Message::refused(name, "CVE-2023-39326; attacks.md S8", expected, post(&body))
+        Message::refused(
+            name,
+            "CVE-2023-39326; attack class S8",
+            expected,
+            post(&body),
+        )
     };
     let short = format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(2048));
     // More than is read at once: the head is on its way by then.
@@ -165,7 +170,7 @@ fn long() -> Vec<Message> {
 
 pub(super) fn all() -> Vec<Message> {
     let sizes = SIZES.map(|(name, body)| {
-        let source = "attacks.md S9; RFC 9112 section 7.1";
+        let source = "attack class S9; RFC 9112 section 7.1";
         Message::refused(
             format!("chunk size: {name}"),
             source,

@@ -9,26 +9,26 @@ const LINES: [(&str, &str, &str); 13] = [
     ("a tab before the colon", "RFC 9112 section 5.1", "X\t: y"),
     (
         "a space before the colon of a length",
-        "attacks.md S5",
+        "attack class S5",
         "Content-Length : 5",
     ),
     (
         "a space before the colon of a coding",
-        "attacks.md S3",
+        "attack class S3",
         "Transfer-Encoding : chunked",
     ),
     ("no name", "RFC 9112 section 5.1", ": y"),
     ("only a colon", "RFC 9112 section 5.1", ":"),
     (
         "a first field that is folded",
-        "attacks.md S3; RFC 9112 section 2.2",
+        "attack class S3; RFC 9112 section 2.2",
         " Transfer-Encoding: chunked",
     ),
     ("a fold", "RFC 9112 section 5.2", "X: y\r\n z"),
     ("a fold with a tab", "RFC 9112 section 5.2", "X: y\r\n\tz"),
     (
         "a fold that hides a coding",
-        "attacks.md S3",
+        "attack class S3",
         "X: y\r\n Transfer-Encoding: chunked",
     ),
     ("a line of white space", "RFC 9112 section 2.2", " "),
@@ -115,7 +115,7 @@ pub(super) fn all() -> Vec<Message> {
             let line = format!("{name}: 5");
             let message = Message::refused(
                 format!("the name {name}"),
-                "attacks.md R5",
+                "attack class R5",
                 BAD_FIELD,
                 with_field(line.as_bytes()),
             );

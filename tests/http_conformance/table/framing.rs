@@ -35,31 +35,39 @@ const CODINGS: [(&str, &str, &str); 23] = [
     ("folded", "RFC 9112 section 5.2", "\r\n chunked"),
     ("gzip", "RFC 9112 section 6.1", "gzip"),
     ("identity", "RFC 9112 section 6.1", "identity"),
-    ("empty", "attacks.md S3", ""),
+    ("empty", "attack class S3", ""),
     ("gzip and chunked", "RFC 9112 section 6.1", "gzip, chunked"),
     ("chunked and gzip", "RFC 9112 section 6.3", "chunked, gzip"),
-    ("chunked and identity", "attacks.md S3", "chunked, identity"),
-    ("identity and chunked", "attacks.md S3", "identity, chunked"),
+    (
+        "chunked and identity",
+        "attack class S3",
+        "chunked, identity",
+    ),
+    (
+        "identity and chunked",
+        "attack class S3",
+        "identity, chunked",
+    ),
     (
         "chunked twice in one line",
         "RFC 9112 section 6.1",
         "chunked, chunked",
     ),
-    ("a comma behind", "attacks.md S3", "chunked,"),
-    ("a comma before", "attacks.md S3", ", chunked"),
-    ("a letter before", "attacks.md S3", "xchunked"),
-    ("a letter behind", "attacks.md S3", "chunkedx"),
-    ("cut short", "attacks.md S3", "chunke"),
+    ("a comma behind", "attack class S3", "chunked,"),
+    ("a comma before", "attack class S3", ", chunked"),
+    ("a letter before", "attack class S3", "xchunked"),
+    ("a letter behind", "attack class S3", "chunkedx"),
+    ("cut short", "attack class S3", "chunke"),
     ("a parameter", "RFC 9112 section 7", "chunked;q=1"),
-    ("quoted", "attacks.md S3", "\"chunked\""),
-    ("in single quotes", "attacks.md S3", "'chunked'"),
-    ("two words", "attacks.md S3", "chunked chunked"),
-    ("a no-break space", "attacks.md S3", "\u{a0}chunked"),
-    ("a colon before", "attacks.md S3", ":chunked"),
-    ("cow", "attacks.md S3", "cow"),
+    ("quoted", "attack class S3", "\"chunked\""),
+    ("in single quotes", "attack class S3", "'chunked'"),
+    ("two words", "attack class S3", "chunked chunked"),
+    ("a no-break space", "attack class S3", "\u{a0}chunked"),
+    ("a colon before", "attack class S3", ":chunked"),
+    ("cow", "attack class S3", "cow"),
     (
         "a letter that folds to k",
-        "attacks.md S3",
+        "attack class S3",
         "chun\u{212a}ed",
     ),
     ("trailers", "RFC 9112 section 6.1", "trailers"),
@@ -69,67 +77,67 @@ const CODINGS: [(&str, &str, &str); 23] = [
 const TOGETHER: [(&str, &str, &str); 13] = [
     (
         "CL.TE",
-        "CVE-2026-2835; attacks.md S1",
+        "CVE-2026-2835; attack class S1",
         "Content-Length: 6\r\nTransfer-Encoding: chunked",
     ),
     (
         "TE.CL",
-        "attacks.md S2",
+        "attack class S2",
         "Transfer-Encoding: chunked\r\nContent-Length: 4",
     ),
     (
         "CL.TE with a field between",
-        "attacks.md S1",
+        "attack class S1",
         "Content-Length: 6\r\nX: y\r\nTransfer-Encoding: chunked",
     ),
     (
         "CL.TE with length 0",
-        "attacks.md S6",
+        "attack class S6",
         "Content-Length: 0\r\nTransfer-Encoding: chunked",
     ),
     (
         "CL.TE with another coding",
-        "attacks.md S1",
+        "attack class S1",
         "Content-Length: 6\r\nTransfer-Encoding: identity",
     ),
     (
         "two lengths",
-        "attacks.md S5",
+        "attack class S5",
         "Content-Length: 5\r\nContent-Length: 6",
     ),
     (
         "two lengths that agree",
-        "attacks.md S5",
+        "attack class S5",
         "Content-Length: 5\r\nContent-Length: 5",
     ),
     (
         "two lengths in two cases",
-        "attacks.md S5",
+        "attack class S5",
         "Content-Length: 5\r\ncontent-length: 6",
     ),
     (
         "two lengths far apart",
-        "attacks.md S5",
+        "attack class S5",
         "Content-Length: 5\r\nA: 1\r\nB: 2\r\nC: 3\r\nContent-Length: 0",
     ),
     (
         "two codings",
-        "attacks.md S3",
+        "attack class S3",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
     ),
     (
         "two codings that differ",
-        "attacks.md S3",
+        "attack class S3",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
     ),
     (
         "two codings, the second chunked",
-        "attacks.md S3",
+        "attack class S3",
         "Transfer-Encoding: x\r\nTransfer-Encoding: chunked",
     ),
     (
         "two codings in two cases",
-        "attacks.md S3",
+        "attack class S3",
         "Transfer-Encoding: chunked\r\ntransfer-encoding: x",
     ),
 ];
@@ -170,7 +178,7 @@ fn post(fields: &str) -> String {
 
 pub(super) fn all() -> Vec<Message> {
     let lengths = LENGTHS.map(|(name, value)| {
-        let source = "attacks.md S5; RFC 9110 section 8.6";
+        let source = "attack class S5; RFC 9110 section 8.6";
         Message::refused(
             format!("length: {name}"),
             source,
@@ -185,7 +193,7 @@ pub(super) fn all() -> Vec<Message> {
     let together = TOGETHER
         .map(|(name, source, fields)| Message::refused(name, source, BAD_FRAMING, post(fields)));
     let controls = CODING_CONTROLS
-        .map(|(name, field)| Message::refused(name, "attacks.md S3", BAD_FIELD, post(field)));
+        .map(|(name, field)| Message::refused(name, "attack class S3", BAD_FIELD, post(field)));
     let expectations = EXPECTATIONS.map(|(name, value)| {
         let source = "CVE-2025-32094; RFC 9110 section 10.1.1";
         let bytes = post(&format!("Content-Length: 5\r\nExpect: {value}"));
@@ -209,12 +217,12 @@ pub(super) fn all() -> Vec<Message> {
         ),
         (
             "a coding in HTTP/1.0 that is kept",
-            "attacks.md S4",
+            "attack class S4",
             "Connection: keep-alive\r\nTransfer-Encoding: chunked",
         ),
         (
             "identity in HTTP/1.0",
-            "attacks.md S4",
+            "attack class S4",
             "Transfer-Encoding: identity",
         ),
     ]

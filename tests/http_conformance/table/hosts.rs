@@ -3,7 +3,7 @@
 use super::{BAD_FIELD, BAD_HOST};
 use crate::message::Message;
 
-const SOURCE: &str = "attacks.md R1; RFC 9112 section 3.2";
+const SOURCE: &str = "attack class R1; RFC 9112 section 3.2";
 
 const REFUSED: [(&str, &str); 24] = [
     ("none", ""),

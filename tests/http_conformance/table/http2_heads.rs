@@ -118,7 +118,7 @@ const ANSWERED: [(&str, Field, (u16, &str)); 8] = [
 ];
 
 fn pseudo() -> Vec<Message> {
-    let source = "attacks.md S14; RFC 9113 section 8.3";
+    let source = "attack class S14; RFC 9113 section 8.3";
     let behind =
         |field: Field| [&[(&b"x"[..], &b"y"[..])][..], &[field], &without(field.0)].concat();
     let before = |field: Field| [&[field][..], &PLAIN].concat();
@@ -203,7 +203,7 @@ fn lengths() -> Vec<Message> {
         ),
     ];
     all.map(|(name, bytes)| {
-        let message = reset(name, "attacks.md S13; RFC 9113 section 8.1.1", bytes);
+        let message = reset(name, "attack class S13; RFC 9113 section 8.1.1", bytes);
         match name.ends_with("than content-length") {
             true => message.in_the_midst(),
             false => message,
@@ -295,22 +295,22 @@ pub(super) fn all() -> Vec<Message> {
     let fields = BAD_FIELDS.map(|(name, field)| match name {
         name if field.0.starts_with(b":x") || !is_field(field) => gone(
             name,
-            "attacks.md S13; RFC 9113 section 8.2",
+            "attack class S13; RFC 9113 section 8.2",
             get(&with(field)),
         ),
         "a space before a value" | "a space behind a value" => {
             answered(name, "RFC 9113 section 8.2.1", BAD_FIELD, get(&with(field)))
         }
         "content_length" | "x.real.ip" => {
-            answered(name, "attacks.md R5", BAD_FIELD, get(&with(field)))
+            answered(name, "attack class R5", BAD_FIELD, get(&with(field)))
         }
         _ => reset(
             name,
-            "attacks.md S13; RFC 9113 section 8.2",
+            "attack class S13; RFC 9113 section 8.2",
             get(&with(field)),
         ),
     });
-    let many = answered("101 fields", "attacks.md X9", TOO_LARGE, get(&many));
+    let many = answered("101 fields", "attack class X9", TOO_LARGE, get(&many));
     fields
         .into_iter()
         .chain(pseudo())

@@ -3,7 +3,7 @@
 use super::TOO_LARGE;
 use crate::message::Message;
 
-const SOURCE: &str = "attacks.md X9; RFC 6585 section 5";
+const SOURCE: &str = "attack class X9; RFC 6585 section 5";
 
 fn get(fields: &str) -> String {
     format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")

@@ -90,7 +90,7 @@ const HEADS: [(&str, &str, &str, &str); 32] = [
     ),
     (
         "an underscore that shadows nothing",
-        "attacks.md R5",
+        "attack class R5",
         "GET / HTTP/1.1\r\nApi_Key: x",
         "GET / HTTP/1.1\r\nApi_Key: x",
     ),
@@ -138,25 +138,25 @@ const HEADS: [(&str, &str, &str, &str); 32] = [
     ),
     (
         "an upgrade to something",
-        "CVE-2026-2833; attacks.md S11",
+        "CVE-2026-2833; attack class S11",
         "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: foo",
         "GET / HTTP/1.1",
     ),
     (
         "an upgrade to h2c",
-        "attacks.md S17",
+        "attack class S17",
         "GET / HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk",
         "GET / HTTP/1.1",
     ),
     (
         "X-Forwarded-For of a stranger",
-        "attacks.md R4",
+        "attack class R4",
         "GET / HTTP/1.1\r\nX-Forwarded-For: 6.6.6.6",
         "GET / HTTP/1.1",
     ),
     (
         "X-Real-IP of a stranger",
-        "attacks.md R4",
+        "attack class R4",
         "GET / HTTP/1.1\r\nX-Real-IP: 6.6.6.6",
         "GET / HTTP/1.1",
     ),
@@ -180,7 +180,7 @@ const HEADS: [(&str, &str, &str, &str); 32] = [
     ),
     (
         "an URI with dot segments",
-        "attacks.md R6",
+        "attack class R6",
         "GET http://a/b/../c HTTP/1.1",
         "GET /c HTTP/1.1",
     ),

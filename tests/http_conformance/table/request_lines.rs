@@ -46,12 +46,12 @@ const LINES: [(&str, &str, &str); 27] = [
     ),
     (
         "a space within the target",
-        "attacks.md R7",
+        "attack class R7",
         "GET /a b HTTP/1.1",
     ),
     (
         "a request within the target",
-        "attacks.md R7",
+        "attack class R7",
         "GET / HTTP/1.1 GET /b HTTP/1.1",
     ),
     (
@@ -112,12 +112,12 @@ const LINES: [(&str, &str, &str); 27] = [
 const METHODS: [(&str, &str, &str); 5] = [
     (
         "TRACE",
-        "attacks.md S12; RFC 9110 section 9.3.8",
+        "attack class S12; RFC 9110 section 9.3.8",
         "TRACE / HTTP/1.1",
     ),
     (
         "CONNECT",
-        "attacks.md S12; RFC 9110 section 9.3.6",
+        "attack class S12; RFC 9110 section 9.3.6",
         "CONNECT a:443 HTTP/1.1",
     ),
     (
@@ -201,22 +201,22 @@ const ENDS: [(&str, &str, &[u8]); 16] = [
     ),
     (
         "CR hides a length",
-        "attacks.md S3",
+        "attack class S3",
         b"POST / HTTP/1.1\r\nHost: a\r\nX: b\rContent-Length: 5\r\n\r\nhello",
     ),
     (
         "LF hides a coding",
-        "attacks.md S3",
+        "attack class S3",
         b"POST / HTTP/1.1\r\nHost: a\r\nX: b\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ),
     (
         "LF behind the length",
-        "attacks.md S5",
+        "attack class S5",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\n\r\nhello",
     ),
     (
         "LF behind the coding",
-        "attacks.md S3",
+        "attack class S3",
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\n\r\n0\r\n\r\n",
     ),
 ];

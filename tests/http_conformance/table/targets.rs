@@ -8,26 +8,30 @@ const REFUSED: [(&str, &str, &str); 40] = [
     ("a less-than sign", "RFC 3986 section 2", "/a<b"),
     ("a greater-than sign", "RFC 3986 section 2", "/a>b"),
     ("a backtick", "RFC 3986 section 2", "/a`b"),
-    ("a fragment", "attacks.md R7; RFC 9112 section 3.2", "/a#b"),
-    ("a fragment in the query", "attacks.md R7", "/a?b#c"),
-    ("a backslash", "attacks.md R6", "/a\\b"),
-    ("a backslash for the first slash", "attacks.md R6", "\\a"),
-    ("backslashes that climb", "attacks.md R6", "/a/..\\..\\b"),
+    (
+        "a fragment",
+        "attack class R7; RFC 9112 section 3.2",
+        "/a#b",
+    ),
+    ("a fragment in the query", "attack class R7", "/a?b#c"),
+    ("a backslash", "attack class R6", "/a\\b"),
+    ("a backslash for the first slash", "attack class R6", "\\a"),
+    ("backslashes that climb", "attack class R6", "/a/..\\..\\b"),
     (
         "a byte above ASCII",
-        "attacks.md R7; RFC 3986 section 2",
+        "attack class R7; RFC 3986 section 2",
         "/\u{e4}",
     ),
     (
         "a byte above ASCII in the query",
-        "attacks.md R7",
+        "attack class R7",
         "/?\u{e4}",
     ),
     ("NUL", "RFC 3986 section 2", "/a\0b"),
-    ("an escape character", "attacks.md R10", "/a\u{1b}[31m"),
+    ("an escape character", "attack class R10", "/a\u{1b}[31m"),
     ("DEL", "RFC 3986 section 2", "/a\u{7f}"),
     ("a control in the query", "RFC 3986 section 2", "/?a\u{1}"),
-    ("a tab", "attacks.md R7", "/a\tb"),
+    ("a tab", "attack class R7", "/a\tb"),
     ("no slash", "RFC 9112 section 3.2", "a"),
     ("only a query", "RFC 9112 section 3.2", "?a"),
     ("an authority with GET", "RFC 9112 section 3.2.3", "a:80"),
@@ -46,21 +50,33 @@ const REFUSED: [(&str, &str, &str); 40] = [
     ),
     (
         "a user",
-        "attacks.md R1; RFC 9110 section 4.2.4",
+        "attack class R1; RFC 9110 section 4.2.4",
         "http://u@a/",
     ),
-    ("a user and a password", "attacks.md R1", "http://u:p@a/"),
+    ("a user and a password", "attack class R1", "http://u:p@a/"),
     (
         "above the root",
-        "attacks.md R6; RFC 3986 section 5.2.4",
+        "attack class R6; RFC 3986 section 5.2.4",
         "/..",
     ),
-    ("above the root by a detour", "attacks.md R6", "/a/../../b"),
-    ("above the root in an URI", "attacks.md R6", "http://a/../b"),
-    ("escaped dots above the root", "attacks.md R6", "/%2e%2e/b"),
+    (
+        "above the root by a detour",
+        "attack class R6",
+        "/a/../../b",
+    ),
+    (
+        "above the root in an URI",
+        "attack class R6",
+        "http://a/../b",
+    ),
+    (
+        "escaped dots above the root",
+        "attack class R6",
+        "/%2e%2e/b",
+    ),
     (
         "half escaped dots above the root",
-        "attacks.md R6",
+        "attack class R6",
         "/.%2E/b",
     ),
     ("dots with a parameter", "CVE-2026-73511", "/a/..;/b"),
@@ -70,7 +86,7 @@ const REFUSED: [(&str, &str, &str); 40] = [
         "/a/%2e%2e;x=1/b",
     ),
     ("one dot with a parameter", "CVE-2026-73511", "/a/.;/b"),
-    ("an escaped NUL", "attacks.md R6", "/a%00.html"),
+    ("an escaped NUL", "attack class R6", "/a%00.html"),
     ("an escape that is none", "RFC 3986 section 2.1", "/%zz"),
     (
         "an escape that is cut short",
@@ -79,15 +95,15 @@ const REFUSED: [(&str, &str, &str); 40] = [
     ),
     (
         "an overlong slash",
-        "attacks.md R6; RFC 3629 section 3",
+        "attack class R6; RFC 3629 section 3",
         "/..%c0%af",
     ),
     (
         "an overlong dot in three bytes",
-        "attacks.md R6",
+        "attack class R6",
         "/%e0%80%ae%e0%80%ae/",
     ),
-    ("an escaped backslash", "attacks.md R6", "/a/..%5c..%5cb"),
+    ("an escaped backslash", "attack class R6", "/a/..%5c..%5cb"),
 ];
 
 /// An authority that is not the Host, which is `a`.
@@ -155,12 +171,12 @@ pub(super) fn all() -> Vec<Message> {
         Message::refused(format!("target: {name}"), source, expected, get(target))
     });
     let hosts = OTHER_HOSTS.map(|(name, target)| {
-        let source = "attacks.md R2; RFC 9112 section 3.2.2";
+        let source = "attack class R2; RFC 9112 section 3.2.2";
         Message::refused(format!("target: {name}"), source, BAD_HOST, get(target))
     });
     let normal = NORMAL.map(|(name, target, expected)| {
         let head = format!("GET {expected} HTTP/1.1\r\nHost: a\r\n");
-        let source = "attacks.md R6; RFC 3986 section 5.2.4";
+        let source = "attack class R6; RFC 3986 section 5.2.4";
         Message::forwarded(format!("path: {name}"), source, get(target), &head, "")
     });
     refused.into_iter().chain(hosts).chain(normal).collect()
