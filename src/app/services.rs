@@ -11,6 +11,8 @@ use pingora::proxy::http_proxy;
 use pingora::server::{Server, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::listening::Service;
+use pingora_core::listeners::ListenerConfig;
+use pingora_core::protocols::l4::stream::L4BufferSettings;
 use tokio::sync::{Notify, watch};
 
 use super::certificates::{self, Certificates};
@@ -147,9 +149,16 @@ fn edge(
     );
     let mut service = Service::new("edge".into(), edge);
     for listener in &parts.config.listeners {
-        add_listener(&mut service, &listener.address, None);
+        service.add_listener(at(&listener.address).l4_buffer(read_buffer(listener)));
     }
     Ok(service)
+}
+
+/// Without TLS whoever reads a connection has a buffer of its own, and Pingora's 64 KiB for each would only be
+/// copied from; TLS reads a record in small parts.
+fn read_buffer(listener: &ListenerSettings) -> L4BufferSettings {
+    let size = if listener.tls.is_some() { 16 << 10 } else { 0 };
+    L4BufferSettings::default().read(size)
 }
 
 fn guard_limits(limits: &LimitSettings) -> GuardLimits {
@@ -186,19 +195,19 @@ fn control(parts: &Parts, app: Control) -> anyhow::Result<Service<Control>> {
                 .context("control.tls")?;
             service.add_tls_with_settings(&address.to_string(), None, tls);
         }
-        // Who may write to the socket is an administrator: its owner alone.
-        (address, _) => add_listener(&mut service, address, Some(0o600)),
+        (address @ ListenAddress::Tcp(_), None) => service.add_listener(at(address)),
+        // Who may write to the socket is an administrator: its owner alone. Pingora would let everyone in.
+        (address @ ListenAddress::Unix(_), _) => {
+            service.add_listener(at(address).permissions(Permissions::from_mode(0o600)));
+        }
     }
     Ok(service)
 }
 
-/// `mode`: the permissions of a socket's file; Pingora's default lets everyone in.
-fn add_listener<A>(service: &mut Service<A>, address: &ListenAddress, mode: Option<u32>) {
+fn at(address: &ListenAddress) -> ListenerConfig {
     match address {
-        ListenAddress::Tcp(address) => service.add_tcp(&address.to_string()),
-        ListenAddress::Unix(path) => {
-            service.add_uds(&path.to_string_lossy(), mode.map(Permissions::from_mode))
-        }
+        ListenAddress::Tcp(address) => ListenerConfig::tcp(address.to_string()),
+        ListenAddress::Unix(path) => ListenerConfig::uds(path.to_string_lossy()),
     }
 }
 

@@ -313,7 +313,7 @@ impl Guard {
 }
 
 /// A head is rarely longer.
-const HEAD_ROOM: usize = 2048;
+const HEAD_ROOM: usize = 4096;
 
 /// What a client may send ahead of the answer to its request for a tunnel.
 const MOST_AHEAD: usize = 16 * 1024;
