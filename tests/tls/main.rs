@@ -14,6 +14,7 @@ mod support;
 mod certificates;
 mod client;
 mod handshakes;
+mod health;
 mod http2_servers;
 mod origin;
 mod server_files;
