@@ -9,6 +9,7 @@ mod explain;
 mod forbidden;
 mod hash;
 mod health;
+mod health_rules;
 mod name;
 mod name_pattern;
 mod outlier;

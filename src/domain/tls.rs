@@ -15,6 +15,15 @@ pub struct Tls {
     prepared: Arc<OnceLock<Arc<dyn Any + Send + Sync>>>,
 }
 
+/// Equal where the same is asked for: what was made of that is the same too.
+impl PartialEq for Tls {
+    fn eq(&self, other: &Self) -> bool {
+        self.spec == other.spec
+    }
+}
+
+impl Eq for Tls {}
+
 impl Tls {
     pub(super) fn carried_over(spec: Option<TlsSpec>, before: Option<&Self>) -> Option<Self> {
         let spec = spec?;

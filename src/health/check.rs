@@ -1,7 +1,11 @@
 use std::time::Duration;
 
+use crate::domain::tls::Tls;
 use crate::domain::upstream::Upstream;
-use crate::spec::{CheckType, HealthSpec, SendProxyProtocol, Span, StatusRange};
+use crate::ports::server_tls::name_in;
+use crate::spec::{
+    CheckType, HealthSpec, HostHeader, SendProxyProtocol, ServerName, Span, StatusRange,
+};
 
 /// A group's checks as used: every default filled in. Two that are equal need no new schedules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +16,8 @@ pub struct Check {
     pub port: Option<u16>,
     /// Time between two probes of a server, before its jitter.
     pub interval: Duration,
+    /// The same while the server is down.
+    pub interval_down: Duration,
     /// Time for the whole probe.
     pub timeout: Duration,
     /// Failures in a row that make a server down.
@@ -22,6 +28,17 @@ pub struct Check {
     pub concurrency: usize,
     /// The PROXY header that begins a probe's connection.
     pub send_proxy_protocol: SendProxyProtocol,
+    /// How its connections are secured, if they are.
+    pub security: Option<Security>,
+}
+
+/// How the connections of probes are secured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Security {
+    /// The group's setting. Without one servers need a certificate that the system's authorities have signed.
+    pub tls: Option<Tls>,
+    /// The name that is asked for and verified; none: the server's own.
+    pub name: Option<String>,
 }
 
 /// What is asked of a server.
@@ -37,6 +54,8 @@ pub enum Question {
         host: Option<String>,
         /// Statuses that pass.
         statuses: Vec<StatusRange>,
+        /// What must occur in the first 64 KiB of the body.
+        body: Option<String>,
     },
     /// These bytes; the status in the first line of the answer decides, as in
     /// lua-resty-upstream-healthcheck.
@@ -45,6 +64,15 @@ pub enum Question {
         request: String,
         /// Statuses that pass.
         statuses: Vec<StatusRange>,
+        /// What must occur in the first 64 KiB of the body.
+        body: Option<String>,
+    },
+    /// grpc.health.v1's `Check`; `SERVING` passes.
+    Grpc {
+        /// The service that is asked for; empty: the whole server.
+        service: String,
+        /// The authority instead of the address that is probed.
+        host: Option<String>,
     },
 }
 
@@ -63,22 +91,50 @@ impl Check {
             question,
             port: spec.port,
             interval,
+            interval_down: spec
+                .interval_down
+                .map_or(interval, |span| span.duration().max(SHORTEST)),
             timeout,
             fall: spec.fall.unwrap_or(FALL),
             rise: spec.rise.unwrap_or(RISE),
             concurrency: usize::try_from(concurrency).unwrap_or(usize::MAX),
             send_proxy_protocol: SendProxyProtocol::Off,
+            security: None,
         })
     }
 
     /// The checks of a group, if it has any.
     pub fn of(upstream: &Upstream) -> Option<Self> {
-        let check = Self::new(upstream.health()?)?;
+        let spec = upstream.health()?;
+        let check = Self::new(spec)?;
         Some(Self {
+            security: security(spec, upstream),
             send_proxy_protocol: upstream.send_proxy_protocol(),
             ..check
         })
     }
+}
+
+/// gRPC follows the group, since there is one type for both; `http` and `https` say it themselves.
+fn security(spec: &HealthSpec, upstream: &Upstream) -> Option<Security> {
+    let tls = upstream.tls();
+    match spec.kind {
+        Some(CheckType::Https) => {}
+        Some(CheckType::Grpc) if tls.is_some() => {}
+        _ => return None,
+    }
+    let of_group = || match &tls?.spec().sni {
+        Some(ServerName::Fixed(name)) => Some(name.clone()),
+        None | Some(ServerName::Host) => None,
+    };
+    let host = || match (&spec.host, upstream.host()) {
+        (Some(host), _) | (None, HostHeader::Fixed(host)) => Some(name_in(host).to_owned()),
+        _ => None,
+    };
+    Some(Security {
+        tls: tls.cloned(),
+        name: spec.sni.clone().or_else(of_group).or_else(host),
+    })
 }
 
 fn question(spec: &HealthSpec) -> Option<Question> {
@@ -87,14 +143,20 @@ fn question(spec: &HealthSpec) -> Option<Question> {
     match (spec.kind.unwrap_or(CheckType::Http), &spec.request) {
         (CheckType::None, _) => None,
         (CheckType::Tcp, _) => Some(Question::Connect),
-        (CheckType::Http, Some(request)) => Some(Question::Raw {
+        (CheckType::Grpc, _) => Some(Question::Grpc {
+            service: spec.service.clone().unwrap_or_default(),
+            host: spec.host.clone(),
+        }),
+        (CheckType::Http | CheckType::Https, Some(request)) => Some(Question::Raw {
             request: request.clone(),
             statuses: statuses(),
+            body: spec.body.clone(),
         }),
-        (CheckType::Http, None) => Some(Question::Get {
+        (CheckType::Http | CheckType::Https, None) => Some(Question::Get {
             path: spec.path.clone().unwrap_or_else(|| "/".to_owned()),
             host: spec.host.clone(),
             statuses: statuses(),
+            body: spec.body.clone(),
         }),
     }
 }
@@ -118,9 +180,11 @@ mod tests {
             path: "/".into(),
             host: None,
             statuses: vec![StatusRange::one(200), StatusRange::one(302)],
+            body: None,
         };
         assert_eq!(check.question, get);
         assert_eq!(check.interval, Duration::from_secs(2));
+        assert_eq!(check.interval_down, Duration::from_secs(2));
         assert_eq!(check.timeout, Duration::from_secs(1));
         assert_eq!((check.fall, check.rise), (3, 2));
         assert_eq!((check.concurrency, check.port), (10, None));

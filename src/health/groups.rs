@@ -134,6 +134,7 @@ impl Running {
             watch: watch.clone(),
             upstream: upstream.name().clone(),
             address: server.address().clone(),
+            found_by: server.resolved_from().cloned(),
             state: server.shared().clone(),
         };
         Self(tokio::spawn(schedule.run()).abort_handle())

@@ -1,7 +1,10 @@
+mod body;
+mod grpc;
 mod http;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::io;
 use std::os::unix::net::SocketAddr as UnixAddr;
@@ -14,6 +17,7 @@ use pingora_core::{BError, Error, ErrorType, Result};
 use pingora_load_balancing::health_check::HealthCheck;
 use pingora_load_balancing::{Backend, Extensions};
 
+use self::raw::Wire;
 use super::{Check, Question};
 use crate::ports::proxy_header::header;
 use crate::spec::{Address, StatusRange};
@@ -30,30 +34,72 @@ impl Probe {
         Self { check }
     }
 
-    async fn ask(&self, target: &SocketAddr) -> Result<Option<u16>, Failure> {
+    /// What the answer that passed says.
+    async fn ask(&self, target: &SocketAddr, own_name: Option<&Named>) -> Result<u16, Failure> {
+        // What cannot be sent needs no connection.
+        let get = match &self.check.question {
+            Question::Get { path, host, .. } => {
+                let host = host_sent(host.as_deref(), target);
+                http::get(path, &host).ok_or(Failure::Unsendable)?
+            }
+            _ => String::new(),
+        };
+        let mut wire = self.connect(target, own_name).await?;
+        match &self.check.question {
+            Question::Connect => Ok(CONNECTED),
+            Question::Get { statuses, body, .. } => {
+                http::ask(&mut *wire, &get, statuses, body.as_deref()).await
+            }
+            Question::Raw {
+                request,
+                statuses,
+                body: None,
+            } => judge(raw::ask(&mut *wire, request.as_bytes()).await?, statuses),
+            Question::Raw {
+                request,
+                statuses,
+                body,
+            } => http::ask(&mut *wire, request, statuses, body.as_deref()).await,
+            Question::Grpc { service, host } => {
+                let authority = host_sent(host.as_deref(), target);
+                let scheme = match self.check.security {
+                    Some(_) => "https",
+                    None => "http",
+                };
+                grpc::check(wire, scheme, &authority, service).await?;
+                Ok(SERVING)
+            }
+        }
+    }
+
+    async fn connect(
+        &self,
+        target: &SocketAddr,
+        own_name: Option<&Named>,
+    ) -> Result<Box<dyn Wire>, Failure> {
         // It is nobody's connection but ours.
         let first = &header(self.check.send_proxy_protocol, None);
-        match &self.check.question {
-            Question::Connect => raw::connect(target, first).await.map(|_| None),
-            Question::Get {
-                path,
-                host,
-                statuses,
-            } => {
-                let status = http::get(target, first, path, host.as_deref()).await?;
-                judge(status, statuses)
-            }
-            Question::Raw { request, statuses } => {
-                let status = raw::ask(target, first, request.as_bytes()).await?;
-                judge(status, statuses)
+        match &self.check.security {
+            None => Ok(raw::open(target, first).await?.into_wire()),
+            Some(security) => {
+                let is_http2 = matches!(self.check.question, Question::Grpc { .. });
+                tls::connect(target, first, security, own_name, is_http2).await
             }
         }
     }
 }
 
-fn judge(status: u16, passing: &[StatusRange]) -> Result<Option<u16>, Failure> {
+fn host_sent(host: Option<&str>, target: &SocketAddr) -> String {
+    match (host, target) {
+        (Some(host), _) => host.to_owned(),
+        (None, SocketAddr::Unix(_)) => "localhost".to_owned(),
+        (None, SocketAddr::Inet(address)) => address.to_string(),
+    }
+}
+
+fn judge(status: u16, passing: &[StatusRange]) -> Result<u16, Failure> {
     if passing.iter().any(|range| range.contains(status)) {
-        Ok(Some(status))
+        Ok(status)
     } else {
         Err(Failure::Status(status))
     }
@@ -62,9 +108,9 @@ fn judge(status: u16, passing: &[StatusRange]) -> Result<Option<u16>, Failure> {
 #[async_trait]
 impl HealthCheck for Probe {
     async fn check(&self, target: &Backend) -> Result<()> {
-        let status = self.ask(&target.addr).await?;
+        let answer = self.ask(&target.addr, target.ext.get::<Named>()).await?;
         if let Some(seen) = target.ext.get::<Seen>() {
-            seen.0.store(status.unwrap_or(0), Ordering::Relaxed);
+            seen.0.store(answer, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -85,10 +131,17 @@ pub(super) struct Aim {
     seen: Seen,
 }
 
-/// The status of an answer that passed; 0 when there was none to see. It travels with the target
+/// The status of an answer that passed, or one of those below, which no status has. It travels with the target
 /// because a `HealthCheck` answers only whether it passed.
 #[derive(Clone, Default)]
 struct Seen(Arc<AtomicU16>);
+
+const CONNECTED: u16 = 0;
+const SERVING: u16 = 1;
+
+/// The name by which the state knows the server, if it is one of those that a name stands for.
+#[derive(Clone)]
+struct Named(Arc<str>);
 
 impl Aim {
     /// At this server, or at another port of it. Fails for a path that no Unix socket can have.
@@ -115,6 +168,14 @@ impl Aim {
         Ok(Self { target, seen })
     }
 
+    /// The same for a server that was found by this name.
+    pub(super) fn found_by(mut self, name: Option<&Address>) -> Self {
+        if let Some(Address::Name(name, _)) = name {
+            self.target.ext.insert(Named(name.to_string().into()));
+        }
+        self
+    }
+
     pub(super) fn target(&self) -> &Backend {
         &self.target
     }
@@ -122,7 +183,8 @@ impl Aim {
     /// What the probe that passed saw, in words.
     pub(super) fn seen(&self) -> String {
         match self.seen.0.load(Ordering::Relaxed) {
-            0 => "connected".to_owned(),
+            CONNECTED => "connected".to_owned(),
+            SERVING => "SERVING".to_owned(),
             status => format!("status {status}"),
         }
     }
@@ -145,6 +207,18 @@ pub(super) enum Failure {
     NotHttp,
     #[error("status {0}")]
     Status(u16),
+    #[error("text not found in the body")]
+    Body,
+    #[error("closed within the body")]
+    Cut,
+    #[error("no TLS connection: {0}")]
+    Tls(String),
+    #[error("no gRPC answer")]
+    NotGrpc,
+    #[error("call status {0}")]
+    Call(&'static str),
+    #[error("health status {0}")]
+    Health(&'static str),
     #[error("path or host cannot be sent")]
     Unsendable,
 }

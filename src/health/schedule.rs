@@ -21,6 +21,8 @@ pub(super) struct Schedule {
     pub(super) watch: Watch,
     pub(super) upstream: Name,
     pub(super) address: Address,
+    /// The name that it was found by.
+    pub(super) found_by: Option<Address>,
     pub(super) state: Arc<ServerState>,
 }
 
@@ -60,10 +62,12 @@ impl Schedule {
                 self.watch.permits.acquire().await,
                 self.checker.permits.acquire().await,
             );
-            due = Instant::now() + self.jittered_interval();
+            let started = Instant::now();
             let outcome = self.probe(&aim, late).await;
             drop(permits);
+            let passed = outcome.end == ProbeEnd::Pass;
             self.record(&mut streak, outcome);
+            due = started + self.jittered(self.pause(passed));
         }
     }
 
@@ -74,13 +78,26 @@ impl Schedule {
         let forbidden = &self.checker.forbidden;
         match probed.and_then(|address| forbidden.reason(&address)) {
             Some(reason) => Err(reason),
-            None => Aim::new(&self.address, port).map_err(|error| error.to_string()),
+            None => match Aim::new(&self.address, port) {
+                Ok(aim) => Ok(aim.found_by(self.found_by.as_ref())),
+                Err(error) => Err(error.to_string()),
+            },
         }
     }
 
-    fn jittered_interval(&self) -> Duration {
+    /// The time until the next probe. A server that is down and passes is on its way back: it is not kept waiting.
+    fn pause(&self, passed: bool) -> Duration {
+        let check = &self.watch.check;
+        match (self.state.health(), passed) {
+            (Health::Down, false) => check.interval_down,
+            (Health::Down, true) => check.interval_down.min(check.interval),
+            _ => check.interval,
+        }
+    }
+
+    fn jittered(&self, pause: Duration) -> Duration {
         let jitter = (self.checker.random)() * 2.0 - 1.0;
-        self.watch.check.interval.mul_f64(1.0 + JITTER * jitter)
+        pause.mul_f64(1.0 + JITTER * jitter)
     }
 
     async fn probe(&self, aim: &Aim, late: Duration) -> Outcome {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use pingora_core::protocols::tls::CaType;
+use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
 use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::RootCertStore;
@@ -54,6 +55,23 @@ impl ServerTls {
             .clone()
     }
 
+    /// Makes a connection to this server one with the group's trust and our certificate, or tells why there can be none.
+    pub fn secure(peer: &mut HttpPeer, tls: &Tls) -> Result<(), String> {
+        let used = Self::of(tls).ok_or("TLS is not prepared")?;
+        let credentials = used.credentials()?;
+        let verifies = tls.spec().verify != Some(false);
+        // Pingora verifies nothing where there is no name.
+        if verifies && peer.sni.is_empty() {
+            return Err(NO_NAME.to_owned());
+        }
+        peer.options.verify_cert = verifies;
+        peer.options.verify_hostname = verifies;
+        peer.options.ca.clone_from(&credentials.ca);
+        peer.client_cert_key.clone_from(&credentials.own);
+        peer.group_key = credentials.key;
+        Ok(())
+    }
+
     /// Says in the log why a handshake failed; every ten seconds at most, since requests are many.
     pub fn tell(&self, server: &str, reason: &dyn std::fmt::Display) {
         let now = clock::unix_ms();
@@ -78,6 +96,17 @@ impl ServerTls {
                 Ok(Vec::new())
             },
         );
+    }
+}
+
+/// Why a server is not asked for its certificate.
+const NO_NAME: &str = "the server has no name that could be verified";
+
+/// The name in a Host header, as certificates have it: without a port, and an address without brackets.
+pub fn name_in(host: &str) -> &str {
+    match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split_once(':').map_or(host, |(name, _)| name),
     }
 }
 

@@ -12,7 +12,7 @@ use super::tunnel_connection::TunnelConnector;
 use crate::domain::server::Server;
 use crate::domain::tls::Tls;
 use crate::domain::upstream::Upstream;
-use crate::ports::server_tls::ServerTls;
+use crate::ports::server_tls::{ServerTls, name_in};
 use crate::spec::{Address, Protocol, SendProxyProtocol, ServerName};
 
 /// How to connect to a server. Pingora's own defaults have no time limits at all.
@@ -145,38 +145,21 @@ const WINDOW: u32 = 512 * 1024;
 /// A connection that does not answer pings within 5 s is given up.
 const PING: Duration = Duration::from_secs(30);
 
-/// The name that is asked for and verified: without a port, and an address without brackets.
+/// The name that is asked for and verified.
 fn server_name(tls: &Tls, host: impl FnOnce() -> String) -> String {
-    let mut name = match &tls.spec().sni {
-        Some(ServerName::Fixed(name)) => return name.clone(),
-        None | Some(ServerName::Host) => host(),
-    };
-    if let Some((address, _)) = name.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return address.to_owned();
+    match &tls.spec().sni {
+        Some(ServerName::Fixed(name)) => name.clone(),
+        None | Some(ServerName::Host) => name_in(&host()).to_owned(),
     }
-    if let Some(end) = name.find(':') {
-        name.truncate(end);
-    }
-    name
 }
 
 fn secure(peer: &mut HttpPeer, tls: &Tls, server: &Server) -> Result<()> {
-    let used = ServerTls::of(tls).ok_or_else(|| refused("TLS is not prepared"))?;
-    let credentials = used.credentials().map_err(|problem| {
-        used.tell(server.label(), &problem);
+    ServerTls::secure(peer, tls).map_err(|problem| {
+        if let Some(used) = ServerTls::of(tls) {
+            used.tell(server.label(), &problem);
+        }
         refused(problem)
-    })?;
-    let verifies = tls.spec().verify != Some(false);
-    // Pingora verifies nothing where there is no name.
-    if verifies && peer.sni.is_empty() {
-        return Err(refused("the server has no name that could be verified"));
-    }
-    peer.options.verify_cert = verifies;
-    peer.options.verify_hostname = verifies;
-    peer.options.ca.clone_from(&credentials.ca);
-    peer.client_cert_key.clone_from(&credentials.own);
-    peer.group_key = credentials.key;
-    Ok(())
+    })
 }
 
 fn refused(why: impl Into<pingora_core::ImmutStr>) -> BError {

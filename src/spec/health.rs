@@ -16,7 +16,7 @@ pub struct HealthSpec {
     /// The whole request as raw bytes instead of `path`, as lua-resty-upstream-healthcheck's `http_req`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// The Host header; default the server's address.
+    /// The Host header, and the authority of `grpc`; default the server's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The port that is probed; default the server's own.
@@ -25,6 +25,15 @@ pub struct HealthSpec {
     /// Time between two probes, jittered by 10 %; default `2s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<Span>,
+    /// The same while the server is down; default `interval`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_down: Option<Span>,
+    /// With `grpc`: the service that is asked for; default the whole server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The name that is asked for and verified in a TLS handshake; default what the group's `tls` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
     /// Time for the whole probe; default `1s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
@@ -37,6 +46,9 @@ pub struct HealthSpec {
     /// Statuses that pass; default 200 and 302.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statuses: Option<Vec<StatusRange>>,
+    /// What must occur in the first 64 KiB of the answer's body; default nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
     /// Probes of this group at a time; default 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
@@ -56,10 +68,14 @@ impl HealthSpec {
             host: a.host.or(b.host),
             port: a.port.or(b.port),
             interval: a.interval.or(b.interval),
+            interval_down: a.interval_down.or(b.interval_down),
+            service: a.service.or(b.service),
+            sni: a.sni.or(b.sni),
             timeout: a.timeout.or(b.timeout),
             fall: a.fall.or(b.fall),
             rise: a.rise.or(b.rise),
             statuses: a.statuses.or(b.statuses),
+            body: a.body.or(b.body),
             concurrency: a.concurrency.or(b.concurrency),
             start: a.start.or(b.start),
         }
@@ -72,6 +88,10 @@ impl HealthSpec {
 pub enum CheckType {
     /// A GET over HTTP/1.1, or the raw `request`; the status decides.
     Http,
+    /// The same over TLS, verified as the group's `tls` says.
+    Https,
+    /// A call of grpc.health.v1's `Check`, over TLS where the group has it; `SERVING` passes.
+    Grpc,
     /// A connection; that it opens decides.
     Tcp,
     /// No checks, where `defaults` would bring some.

@@ -6,8 +6,8 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::{
-    CheckType, HealthSpec, HostHeader, HostPattern, Labels, Name, OutlierSpec, RetrySpec,
-    RouteSpec, ServerSpec, Spec, TlsSpec, UpstreamSpec, shortened,
+    HealthSpec, HostHeader, HostPattern, Labels, Name, OutlierSpec, RetrySpec, RouteSpec,
+    ServerSpec, Spec, TlsSpec, UpstreamSpec, shortened,
 };
 
 /// A broken rule: where, and what would be right.
@@ -219,7 +219,7 @@ fn rules_of_settings(upstream: &UpstreamSpec) -> Vec<Broken> {
     broken.extend(upstream.retry.iter().flat_map(rules_of_retry));
     let outlier = upstream.outlier.iter().flat_map(OutlierSpec::broken_rules);
     broken.extend(below("/outlier", outlier.collect()));
-    let health = upstream.health.iter().flat_map(rules_of_health);
+    let health = upstream.health.iter().flat_map(HealthSpec::broken_rules);
     broken.extend(below("/health", health.collect()));
     broken
 }
@@ -230,83 +230,8 @@ fn rules_of_retry(retry: &RetrySpec) -> Option<Broken> {
     Some(Broken::new("/retry/attempts", message))
 }
 
-/// Longest probe deadline and longest time between two probes, in seconds. Beyond them a check says
-/// nothing about a server any more; most likely the unit is wrong.
-const LONGEST_PROBE: u64 = 3600;
-const LONGEST_INTERVAL: u64 = 86_400;
-
-fn rules_of_health(health: &HealthSpec) -> Vec<Broken> {
-    let mut broken = Vec::new();
-    let mut rule = |kept: bool, pointer: &str, message: &str| {
-        if !kept {
-            broken.push(Broken::new(pointer, message));
-        }
-    };
-    let lasts = |span: Option<super::Span>, most: u64| {
-        span.is_none_or(|span| {
-            let length = span.duration();
-            !length.is_zero() && length.as_secs() <= most
-        })
-    };
-    let counts = |number: Option<u32>| number != Some(0);
-    rule(
-        lasts(health.interval, LONGEST_INTERVAL),
-        "/interval",
-        "time between two probes: more than 0s, at most 1d",
-    );
-    rule(
-        lasts(health.timeout, LONGEST_PROBE),
-        "/timeout",
-        "time for a probe: more than 0s, at most 1h",
-    );
-    rule(counts(health.fall), "/fall", "write 1 or more");
-    rule(counts(health.rise), "/rise", "write 1 or more");
-    rule(
-        counts(health.concurrency),
-        "/concurrency",
-        "write 1 or more",
-    );
-    rule(
-        health.port != Some(0),
-        "/port",
-        "a port is a number from 1 to 65535",
-    );
-    rule(
-        health.statuses.as_ref().is_none_or(|list| !list.is_empty()),
-        "/statuses",
-        "no status would pass: name one",
-    );
-    rule(
-        health.path.as_deref().is_none_or(is_request_path),
-        "/path",
-        "a path begins with `/` and has no spaces, control characters or `#`",
-    );
-    rule(
-        health.request.as_deref() != Some(""),
-        "/request",
-        "an empty request gets no answer",
-    );
-    rule(
-        health.request.is_none() || health.path.is_none(),
-        "/request",
-        "`request` is sent instead of `path`: write one of them",
-    );
-    rule(
-        health.request.is_none() || !matches!(health.kind, Some(CheckType::Tcp)),
-        "/request",
-        "`type: tcp` sends nothing: leave `request` out or write `type: http`",
-    );
-    let unfit = health.host.as_deref().and_then(unfit_host);
-    broken.extend(unfit.map(|message| Broken::new("/host", message)));
-    broken
-}
-
-fn is_request_path(path: &str) -> bool {
-    path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#')
-}
-
 /// A Host header is `uri-host [ ":" port ]` (RFC 9110 section 7.2).
-fn unfit_host(host: &str) -> Option<String> {
+pub(super) fn unfit_host(host: &str) -> Option<String> {
     let fits =
         |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     let fit = !host.is_empty() && host.len() <= LONGEST_HOST && host.chars().all(fits);
@@ -363,8 +288,8 @@ mod tests {
 /upstreams/web/health/statuses: no status would pass: name one
 /upstreams/web/health/path: a path begins with `/` and has no spaces, control characters or `#`
 /upstreams/web/health/request: `request` is sent instead of `path`: write one of them
-/upstreams/web/health/request: `type: tcp` sends nothing: leave `request` out or write `type: http`
 /upstreams/web/health/host: "a\r\nb" is not a host: write `www.example.org` or `host:port`
+/upstreams/web/health/request: `request` is sent by `type: http` and `https` alone
 /upstreams/web/servers/1/address: server `10.0.0.1:80` is listed twice
 /routes/2/hosts: a route needs a host; `"*"` is every host
 /routes/2/paths: a route needs a path; `/` is every path

@@ -97,7 +97,7 @@ impl TlsSpec {
 }
 
 /// A DNS name or an IP address: what a certificate can be for.
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         (1..=63).contains(&label.len()) && label.chars().all(fits)

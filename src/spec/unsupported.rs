@@ -10,10 +10,6 @@ const KEYS: &[(&str, &[&str])] = &[
     ("state", &["local_copy", "redis", "host_keys"]),
     ("upstreams/*", &["sticky", "source", "queue"]),
     (
-        "upstreams/*/health",
-        &["interval_down", "service", "sni", "body"],
-    ),
-    (
         "routes/*",
         &[
             "methods",
@@ -28,10 +24,7 @@ const KEYS: &[(&str, &[&str])] = &[
 ];
 
 /// Values by the place of their key.
-const VALUES: &[(&str, &[&str])] = &[
-    ("control/legacy/*", &["plus"]),
-    ("upstreams/*/health/type", &["https", "grpc"]),
-];
+const VALUES: &[(&str, &[&str])] = &[("control/legacy/*", &["plus"])];
 
 /// Whether `key` is documented for the object at `place` but not built yet.
 /// A place is a path from the top of the state or the file: `["upstreams", "web", "health"]`.
@@ -70,10 +63,9 @@ mod tests {
     #[test]
     fn defaults_hold_what_an_upstream_may() {
         assert!(is_planned(&["defaults"], "sticky"));
-        assert!(is_planned(&["defaults", "health"], "body"));
         assert!(is_planned(&["routes", "0"], "methods"));
         assert!(!is_planned(&["upstreams", "web"], "balance"));
         assert!(!is_planned(&["upstreams"], "sticky"));
-        assert!(is_planned_value(&["defaults", "health", "type"], "grpc"));
+        assert!(is_planned_value(&["control", "legacy", "0"], "plus"));
     }
 }

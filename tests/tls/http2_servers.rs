@@ -16,7 +16,7 @@ use crate::origin::{TlsOrigin, server_config};
 use crate::support::{Edge, Port};
 
 /// Speaks HTTP/2 over TLS and answers with the request's URI.
-struct H2TlsOrigin {
+pub(crate) struct H2TlsOrigin {
     address: SocketAddr,
     _port: Port,
     _stop: oneshot::Sender<()>,
@@ -24,11 +24,26 @@ struct H2TlsOrigin {
 
 impl H2TlsOrigin {
     fn start(config: ServerConfig) -> Self {
+        Self::serving(Arc::new(config), serve)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Each connection is served by this.
+    pub(crate) fn serving<F>(
+        config: Arc<ServerConfig>,
+        serve: impl Fn(TlsAcceptor, tokio::net::TcpStream) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let port = Port::reserve();
         let listener = port.listen();
         listener.set_nonblocking(true).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = TlsAcceptor::from(config);
         thread::spawn(move || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             runtime.enable_all().build().unwrap().block_on(async move {

@@ -15,6 +15,7 @@ mod certificates;
 mod client;
 mod flood;
 mod handshakes;
+mod health;
 mod http2_servers;
 mod origin;
 mod server_files;

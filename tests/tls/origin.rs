@@ -55,7 +55,11 @@ impl TlsOrigin {
                 stream.read_exact(&mut byte).unwrap();
                 line.extend(byte);
             }
-            assert!(line.starts_with(b"PROXY TCP4 127.0.0.1 "), "{line:?}");
+            let is_check = line == b"PROXY UNKNOWN\r\n";
+            assert!(
+                is_check || line.starts_with(b"PROXY TCP4 127.0.0.1 "),
+                "{line:?}"
+            );
             let _end = serve(config.clone(), stream, number);
         }))
     }

@@ -1,46 +1,36 @@
 use std::io;
 use std::mem::MaybeUninit;
 
-use pingora_core::protocols::l4::socket::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Failure, raw};
+use super::body::{Framing, look_for};
+use super::raw::Wire;
+use super::{Failure, judge};
+use crate::spec::StatusRange;
 
-/// The status that a server answers to a GET. The body is not read: the connection just closes.
-pub(super) async fn get(
-    target: &SocketAddr,
-    first: &[u8],
-    path: &str,
-    host: Option<&str>,
+/// The status that a server answers, if it passes. The body is read only for a text in it: the connection
+/// just closes.
+pub(super) async fn ask(
+    wire: &mut dyn Wire,
+    request: &str,
+    statuses: &[StatusRange],
+    body: Option<&str>,
 ) -> Result<u16, Failure> {
-    let request = request(target, path, host).ok_or(Failure::Unsendable)?;
-    let mut wire = raw::connect(target, first).await?;
-    let broken = |error: io::Error| Failure::Broken(error.to_string());
-    wire.write_all(request.as_bytes()).await.map_err(broken)?;
     let mut answer = Answer::default();
-    while answer.bytes.len() < LONGEST {
-        let before = answer.bytes.len();
-        if wire.read_buf(&mut answer.bytes).await.map_err(broken)? == 0 {
-            return Err(answer.unfinished());
-        }
-        if let Some(status) = answer.status(before)? {
-            return Ok(status);
-        }
+    let status = judge(answer.of(wire, request).await?, statuses)?;
+    if let Some(text) = body {
+        let (head, rest) = answer
+            .bytes
+            .split_at_checked(answer.end)
+            .unwrap_or_default();
+        let framing = framing(head.get(answer.begin..).unwrap_or_default(), status)?;
+        look_for(text, wire, framing, rest).await?;
     }
-    Err(Failure::NotHttp)
+    Ok(status)
 }
 
-/// None if path or host would end the line that they stand in.
-fn request(target: &SocketAddr, path: &str, host: Option<&str>) -> Option<String> {
-    let own;
-    let host = match (host, target) {
-        (Some(host), _) => host,
-        (None, SocketAddr::Unix(_)) => "localhost",
-        (None, SocketAddr::Inet(address)) => {
-            own = address.to_string();
-            &own
-        }
-    };
+/// A GET. None if path or host would end the line that they stand in.
+pub(super) fn get(path: &str, host: &str) -> Option<String> {
     let fits = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
     (fits(path) && fits(host))
         .then(|| format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nConnection: close\r\n\r\n"))
@@ -51,6 +41,8 @@ struct Answer {
     bytes: Vec<u8>,
     /// Where the head begins that is read now; the ones before it were interim.
     begin: usize,
+    /// Where the final head ends.
+    end: usize,
     interim: u8,
 }
 
@@ -59,12 +51,29 @@ impl Default for Answer {
         Self {
             bytes: Vec::with_capacity(ROOM),
             begin: 0,
+            end: 0,
             interim: 0,
         }
     }
 }
 
 impl Answer {
+    /// The final status of the answer to this request.
+    async fn of(&mut self, wire: &mut dyn Wire, request: &str) -> Result<u16, Failure> {
+        let broken = |error: io::Error| Failure::Broken(error.to_string());
+        wire.write_all(request.as_bytes()).await.map_err(broken)?;
+        while self.bytes.len() < LONGEST {
+            let before = self.bytes.len();
+            if wire.read_buf(&mut self.bytes).await.map_err(broken)? == 0 {
+                return Err(self.unfinished());
+            }
+            if let Some(status) = self.status(before)? {
+                return Ok(status);
+            }
+        }
+        Err(Failure::NotHttp)
+    }
+
     /// The final status, once its head is whole. The bytes from `fresh` on have just come.
     fn status(&mut self, fresh: usize) -> Result<Option<u16>, Failure> {
         let seam = fresh.saturating_sub(SEAM).max(self.begin);
@@ -82,7 +91,11 @@ impl Answer {
                     }
                     is_worth_a_look = true;
                 }
-                whole => return Ok(whole.map(|(_, status)| status)),
+                Some((length, status)) => {
+                    self.end = self.begin + length;
+                    return Ok(Some(status));
+                }
+                None => return Ok(None),
             }
         }
         Ok(None)
@@ -107,15 +120,49 @@ fn is_interim(status: u16) -> bool {
 fn head_of(bytes: &[u8]) -> Result<Option<(usize, u16)>, Failure> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut head = httparse::Response::new(&mut []);
-    let mut rules = httparse::ParserConfig::default();
-    rules
-        .allow_spaces_after_header_name_in_responses(true)
-        .allow_obsolete_multiline_headers_in_responses(true);
-    match rules.parse_response_with_uninit_headers(&mut head, bytes, &mut fields) {
+    match rules().parse_response_with_uninit_headers(&mut head, bytes, &mut fields) {
         Ok(httparse::Status::Complete(length)) => Ok(head.code.map(|status| (length, status))),
         Ok(httparse::Status::Partial) => Ok(None),
         Err(_) => Err(Failure::NotHttp),
     }
+}
+
+/// Where the body of this answer ends (RFC 9112 section 6.3).
+fn framing(bytes: &[u8], status: u16) -> Result<Framing, Failure> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut head = httparse::Response::new(&mut []);
+    let parsed = rules().parse_response_with_uninit_headers(&mut head, bytes, &mut fields);
+    parsed.map_err(|_| Failure::NotHttp)?;
+    let value = |name: &str| {
+        let mut named = head
+            .headers
+            .iter()
+            .filter(|it| it.name.eq_ignore_ascii_case(name));
+        named.next_back().map(|field| field.value.trim_ascii())
+    };
+    if matches!(status, 204 | 304) {
+        return Ok(Framing::Length(0));
+    }
+    match (value("transfer-encoding"), value("content-length")) {
+        (Some(coding), _) if coding.to_ascii_lowercase().ends_with(b"chunked") => {
+            Ok(Framing::Chunked)
+        }
+        (None, Some(length)) => {
+            let length = str::from_utf8(length)
+                .ok()
+                .and_then(|text| text.parse().ok());
+            length.map(Framing::Length).ok_or(Failure::NotHttp)
+        }
+        _ => Ok(Framing::Close),
+    }
+}
+
+fn rules() -> httparse::ParserConfig {
+    let mut rules = httparse::ParserConfig::default();
+    rules
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true);
+    rules
 }
 
 /// Lines may end without the carriage return (RFC 9112 section 2.2).
@@ -124,7 +171,7 @@ fn has_empty_line(bytes: &[u8]) -> bool {
     bytes.windows(3).any(ends) || bytes.ends_with(b"\n\n")
 }
 
-const USER_AGENT: &str = concat!("pointsman-health/", env!("CARGO_PKG_VERSION"));
+pub(super) const USER_AGENT: &str = concat!("pointsman-health/", env!("CARGO_PKG_VERSION"));
 /// Most heads fit, so that one read and no copy is enough for them.
 const ROOM: usize = 2048;
 /// Interim heads and the final one together. The head of a real answer has a few hundred bytes.

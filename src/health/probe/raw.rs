@@ -2,6 +2,7 @@ use std::io;
 use std::path::Path;
 
 use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::protocols::l4::stream::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -11,34 +12,51 @@ use super::Failure;
 pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-/// Opens a connection that begins with these bytes.
-pub(super) async fn connect(target: &SocketAddr, first: &[u8]) -> Result<Box<dyn Wire>, Failure> {
-    let mut wire = open(target).await?;
-    if !first.is_empty() {
-        let sent = wire.write_all(first).await;
-        sent.map_err(|error| Failure::Broken(error.to_string()))?;
-    }
-    Ok(wire)
+/// A connection that was just opened.
+pub(super) enum Open {
+    Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
-async fn open(target: &SocketAddr) -> Result<Box<dyn Wire>, Failure> {
-    let connected: io::Result<Box<dyn Wire>> = match target {
-        SocketAddr::Inet(address) => TcpStream::connect(address)
-            .await
-            .map(|tcp| Box::new(tcp) as _),
+impl Open {
+    pub(super) fn into_wire(self) -> Box<dyn Wire> {
+        match self {
+            Self::Tcp(tcp) => Box::new(tcp),
+            Self::Unix(unix) => Box::new(unix),
+        }
+    }
+
+    /// As Pingora takes it.
+    pub(super) fn into_stream(self) -> Stream {
+        match self {
+            Self::Tcp(tcp) => tcp.into(),
+            Self::Unix(unix) => unix.into(),
+        }
+    }
+}
+
+/// Opens a connection that begins with these bytes.
+pub(super) async fn open(target: &SocketAddr, first: &[u8]) -> Result<Open, Failure> {
+    let connected = match target {
+        SocketAddr::Inet(address) => TcpStream::connect(address).await.map(Open::Tcp),
         SocketAddr::Unix(address) => {
             let path = address.as_pathname().unwrap_or(Path::new(""));
-            UnixStream::connect(path)
-                .await
-                .map(|unix| Box::new(unix) as _)
+            UnixStream::connect(path).await.map(Open::Unix)
         }
     };
-    connected.map_err(|error| Failure::connect(&error))
+    let mut connected = connected.map_err(|error| Failure::connect(&error))?;
+    if !first.is_empty() {
+        let sent = match &mut connected {
+            Open::Tcp(tcp) => tcp.write_all(first).await,
+            Open::Unix(unix) => unix.write_all(first).await,
+        };
+        sent.map_err(|error| Failure::Broken(error.to_string()))?;
+    }
+    Ok(connected)
 }
 
 /// The status in the first line of the answer to these bytes; the rest is not read.
-pub(super) async fn ask(target: &SocketAddr, first: &[u8], request: &[u8]) -> Result<u16, Failure> {
-    let mut wire = connect(target, first).await?;
+pub(super) async fn ask(wire: &mut dyn Wire, request: &[u8]) -> Result<u16, Failure> {
     let broken = |error: io::Error| Failure::Broken(error.to_string());
     wire.write_all(request).await.map_err(broken)?;
     let mut answer = Vec::new();

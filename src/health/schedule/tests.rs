@@ -181,3 +181,28 @@ async fn a_probe_longer_than_the_interval_counts_as_a_failure_of_the_server() {
     sleep(12 * SECOND).await;
     assert_eq!(world.state("web", 1).health(), Health::Down);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_down_is_probed_at_its_own_interval_until_it_passes() {
+    let health =
+        json!({ "interval": "1s", "interval_down": "10s", "fall": 2, "rise": 3, "start": "up" });
+    let results = |number, _| (Duration::ZERO, !(5..10).contains(&number));
+    let world = World::start(0, json!({ "web": group([1], health) }), results);
+    sleep(70 * SECOND).await;
+    let starts = world.fake.starts_of(1);
+    // Up, and failing once: no reason to wait. Down and failing: its own interval. Passing: on its way back.
+    assert_every(&starts[..=6], SECOND);
+    assert_every(&starts[6..=10], 10 * SECOND);
+    assert_every(&starts[10..], SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shorter_interval_for_servers_that_are_down_is_kept_until_they_are_up() {
+    let health = json!({ "interval": "10s", "interval_down": "1s", "fall": 1, "rise": 3 });
+    let results = |number, _| (Duration::ZERO, number > 3);
+    let world = World::start(0, json!({ "web": group([1], health) }), results);
+    sleep(60 * SECOND).await;
+    let starts = world.fake.starts_of(1);
+    assert_every(&starts[..=6], SECOND);
+    assert_every(&starts[6..], 10 * SECOND);
+}
