@@ -8,7 +8,7 @@
 const KEYS: &[(&str, &[&str])] = &[
     ("control/tls", &["client_ca"]),
     ("state", &["local_copy", "redis", "host_keys"]),
-    ("upstreams/*", &["sticky", "source", "queue"]),
+    ("upstreams/*", &["source", "queue"]),
     (
         "upstreams/*/health",
         &["interval_down", "service", "sni", "body"],
@@ -69,11 +69,11 @@ mod tests {
 
     #[test]
     fn defaults_hold_what_an_upstream_may() {
-        assert!(is_planned(&["defaults"], "sticky"));
+        assert!(is_planned(&["defaults"], "source"));
         assert!(is_planned(&["defaults", "health"], "body"));
         assert!(is_planned(&["routes", "0"], "methods"));
         assert!(!is_planned(&["upstreams", "web"], "balance"));
-        assert!(!is_planned(&["upstreams"], "sticky"));
+        assert!(!is_planned(&["upstreams"], "source"));
         assert!(is_planned_value(&["defaults", "health", "type"], "grpc"));
     }
 }
