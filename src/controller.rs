@@ -10,6 +10,7 @@
 
 mod plan;
 mod refusal;
+mod secrets;
 mod start;
 mod submission;
 mod tls;

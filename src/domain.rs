@@ -14,6 +14,7 @@ pub mod server;
 pub mod shards;
 pub mod snapshot;
 mod state;
+pub mod sticky;
 pub mod streak;
 mod subsets;
 pub mod tls;

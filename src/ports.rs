@@ -5,6 +5,7 @@ pub mod client_connection;
 pub mod legacy;
 pub mod pem;
 pub mod proxy_header;
+pub mod secret;
 pub mod server_tls;
 pub mod telemetry;
 

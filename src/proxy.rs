@@ -13,6 +13,7 @@ mod request_id;
 mod retry;
 mod settings;
 mod silence;
+mod sticky;
 mod strictness;
 mod tunnel_connection;
 mod upstream_connection;
@@ -250,6 +251,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         forward::response(session, response);
+        sticky::bind(response, ctx, session.req_header(), self.settings.scheme)?;
         if ctx.speaks_http2() {
             http2::receive(session, response)?;
         }

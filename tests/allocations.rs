@@ -71,3 +71,27 @@ fn finding_the_group_named_like_the_host_allocates_nothing() {
     });
     assert_eq!(counted.count_total, 0);
 }
+
+#[test]
+fn finding_the_server_that_a_client_had_allocates_nothing() {
+    let servers: Vec<String> = (1..=100).map(|n| format!("10.0.0.{n}:80")).collect();
+    let sticky = serde_json::json!({"cookie": "c", "secret_file": "s"});
+    let spec: Spec = serde_json::from_value(serde_json::json!({
+        "upstreams": {"web": {"servers": servers, "sticky": sticky}}
+    }))
+    .unwrap();
+    let snapshot = Snapshot::build(1, Arc::new(spec), None);
+    let upstream = snapshot.upstream(&Name::new("web").unwrap()).unwrap();
+    upstream.prepare_sticky(&[7; 32]);
+    let sticky = upstream.sticky().unwrap();
+    let value = sticky.value(&upstream.servers()[0], 1000).unwrap();
+    let counted = allocation_counter::measure(|| {
+        for random in 0..100 {
+            let values = [b"garbage".as_slice(), value.as_bytes()];
+            let bound = sticky.read(values.into_iter(), 999).unwrap();
+            let begun = upstream.begin_at(&bound, &Pick::new(&[], random));
+            assert!(std::hint::black_box(begun).is_some());
+        }
+    });
+    assert_eq!(counted.count_total, 0);
+}

@@ -1,8 +1,9 @@
-//! The files that listeners' and groups' `tls` names: read here as they are at the start, so that `check` says what is wrong
+//! The files that listeners' `tls` and groups' `tls` and `sticky` name: read here as they are at the start, so that `check` says what is wrong
 //! with them.
 
 use super::Config;
 use crate::edge::tls::{self, TlsProblem};
+use crate::ports::secret;
 use crate::ports::server_tls::{self, placed};
 use crate::spec::{Broken, Spec, TlsSpec, UpstreamSpec};
 
@@ -23,6 +24,7 @@ pub(super) fn examine(config: &Config) -> (Vec<Broken>, Vec<Broken>) {
         warnings.extend(doubtful.into_iter().map(at));
     }
     wrong.extend(of_servers(&config.seed));
+    wrong.extend(secrets(&config.seed));
     (wrong, warnings)
 }
 
@@ -47,4 +49,18 @@ fn of_servers(seed: &Spec) -> Vec<Broken> {
         }
     }
     wrong
+}
+
+/// What is wrong with the secrets that groups name, for the cookies of their clients.
+fn secrets(seed: &Spec) -> Vec<Broken> {
+    let look = |upstream: &UpstreamSpec, place: &str| {
+        let broken = secret::of_sticky(upstream.sticky.as_ref()?).err()?;
+        Some(broken.below(&format!("{place}/sticky")))
+    };
+    let groups = seed.upstreams.iter();
+    let of_groups = groups.filter_map(|(name, group)| look(group, &format!("/upstreams/{name}")));
+    look(&seed.defaults, "/defaults")
+        .into_iter()
+        .chain(of_groups)
+        .collect()
 }

@@ -218,7 +218,7 @@ server: {threads: 1}
 listeners: [{address: '0.0.0.0:1'}]
 control: {legacy: [plus], tls: {cert: a, key: b, client_ca: c}}
 state: {store: 'redis://h:1/0', local_copy: x}
-defaults: {sticky: {cookie: c}}
+defaults: {source: {consul: c}}
 upstreams:
   web: {when_all_down: try_any, timeouts: {total: 1s}, retry: {budget: 10%}}
   web2: {servers: [{address: 10.0.0.1, weight: 9}]}
@@ -229,7 +229,7 @@ f:4:20: `plus` is not supported yet
 f:4:50: `client_ca` is not supported yet
 f:5:16: `redis://` is not supported yet
 f:5:33: `local_copy` is not supported yet
-f:6:12: `sticky` is not supported yet
+f:6:12: `source` is not supported yet
 f:10:11: `redirect` is not supported yet
 f:10:42: a weighted list is not supported yet
 f:10:85: `~x`: regular expressions are not supported yet

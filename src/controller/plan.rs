@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Outcome, Refusal, Submission, tls};
+use super::{Outcome, Refusal, Submission, secrets, tls};
 use crate::change;
 use crate::domain::rails::rails;
 use crate::domain::snapshot::Snapshot;
@@ -62,6 +62,7 @@ pub(super) fn plan(
         Some(&base.snapshot),
     ));
     tls::read(server_tls, before, &snapshot)?;
+    secrets::read(before, &snapshot)?;
     let rails = rails(&base.snapshot, &snapshot);
     if !rails.is_empty() && !submission.meta.forced && !submission.dry_run {
         return Err(Refusal::Rails(rails));

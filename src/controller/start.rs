@@ -5,7 +5,7 @@ use tokio::sync::watch;
 
 use super::plan::Base;
 use super::writer::Writer;
-use super::{Controller, WAITING, tls};
+use super::{Controller, WAITING, secrets, tls};
 use crate::change::Change;
 use crate::clock;
 use crate::domain::snapshot::{Snapshot, shared};
@@ -35,7 +35,7 @@ pub enum StartError {
     /// No thread for the writer.
     #[error("cannot start the writer's thread: {0}")]
     Thread(#[from] std::io::Error),
-    /// Files that groups name for TLS cannot be used.
+    /// Files that groups name cannot be used.
     #[error("{0}")]
     Files(String),
 }
@@ -56,6 +56,7 @@ pub fn start(
     let snapshot = Arc::new(Snapshot::build(stored.number, stored.spec, None));
     let server_tls = ServerTlsTable::default();
     tls::read_all(&server_tls, &snapshot)?;
+    secrets::read_all(&snapshot)?;
     let (publisher, reader) = shared(Snapshot::default());
     let (announce, revisions) = watch::channel(0);
     let (jobs, waiting) = mpsc::sync_channel(WAITING);

@@ -53,7 +53,7 @@ fn text(broken: &Broken) -> String {
 }
 
 /// The groups that differ; none if the defaults do, which may change all.
-fn changed(before: &Spec, next: &Spec) -> Option<Vec<Name>> {
+pub(super) fn changed(before: &Spec, next: &Spec) -> Option<Vec<Name>> {
     Arc::ptr_eq(&before.defaults, &next.defaults).then(|| next.changed_upstreams(before))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::plan::{Base, Plan, plan};
-use super::{Asked, Job, Outcome, Refusal, tls};
+use super::{Asked, Job, Outcome, Refusal, secrets, tls};
 use crate::clock;
 use crate::domain::names::Resolved;
 use crate::domain::snapshot::{Publisher, Snapshot};
@@ -189,7 +189,9 @@ impl Writer {
             Arc::new(spec),
             Some(&self.base.snapshot),
         ));
-        tls::read_anyway(&self.server_tls, self.base.snapshot.spec(), &snapshot);
+        let before = self.base.snapshot.spec();
+        tls::read_anyway(&self.server_tls, before, &snapshot);
+        secrets::read_anyway(before, &snapshot);
         self.publish(Base { digest, snapshot });
     }
 

@@ -5,6 +5,7 @@ mod carry;
 mod limits;
 pub mod members;
 mod outcome;
+mod stick;
 
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +14,7 @@ use super::budget::Budget;
 use super::ejection::RateRule;
 use super::names::Names;
 use super::server::Server;
+use super::sticky::Sticky;
 use super::tls::Tls;
 use crate::spec::{
     Address, BalanceSpec, CheckType, HashKey, HealthSpec, HostHeader, Labels, Name, Percent,
@@ -32,6 +34,7 @@ pub struct Upstream {
     spec: Arc<UpstreamSpec>,
     policy: BalanceSpec,
     hash: HashKey,
+    sticky: Option<Arc<Sticky>>,
     servers: Vec<Arc<Server>>,
     /// The names among its members.
     names: Vec<MemberName>,
@@ -92,6 +95,11 @@ impl Upstream {
             policy,
             hash: full.hash.and_then(|hash| hash.key).unwrap_or_default(),
             tiers: tiers(policy, &servers, before),
+            sticky: Sticky::carried_over(
+                full.sticky,
+                &servers,
+                before.and_then(|before| before.sticky.as_deref()),
+            ),
             servers,
             names: members::names(&spec.servers, names),
             labels: Labels::default(),
@@ -131,6 +139,7 @@ impl Upstream {
         };
         let without_checks = UpstreamSpec {
             health: None,
+            sticky: None,
             ..defaults.clone()
         };
         Self {
@@ -172,6 +181,7 @@ impl Upstream {
             name: self.name.clone(),
             spec: self.spec.clone(),
             hash: self.hash.clone(),
+            sticky: self.sticky.clone(),
             host: self.host.clone(),
             retry: self.retry.clone(),
             tls: self.tls.clone(),

@@ -131,7 +131,10 @@ impl<'a> Taking<'a> {
     fn other(&mut self, at: At, name: &str) {
         match name {
             "check_fastcgi_param" => self.ignored(at, name, "it is for `type=fastcgi` only"),
-            "sticky" => self.refused(at, name, "sticky sessions are not supported yet"),
+            "sticky" => {
+                let why = "its cookies are not signed; `sticky` of an upstream has a secret";
+                self.refused(at, name, why);
+            }
             "queue" => self.refused(at, name, "queues are not supported yet"),
             "ntlm" => self.refused(
                 at,

@@ -9,6 +9,7 @@ use super::tunnel_connection::TunnelConnector;
 use crate::clock;
 use crate::domain::route::Route;
 use crate::domain::server::{InFlight, Server, ServerId};
+use crate::domain::sticky::Bound;
 use crate::domain::upstream::{Timeouts, Upstream};
 use crate::ports::client_connection::Refusal;
 use crate::ports::telemetry::Reason;
@@ -33,6 +34,8 @@ pub struct RequestCtx {
     pub(super) received: u64,
     /// The hash of what decides where the request goes, if something of it does.
     pub(super) key: Option<u64>,
+    /// The server that the client had before, in groups that keep it there.
+    pub(super) bound: Option<Bound>,
     /// Interim responses of the attempt under way.
     pub(super) interim: u8,
     pub(super) attempts: Vec<Attempt>,
@@ -77,6 +80,7 @@ impl RequestCtx {
             refusal: None,
             received: 0,
             key: None,
+            bound: None,
             interim: 0,
             attempts: Vec::with_capacity(1),
             stale: 0,

@@ -11,7 +11,7 @@ use pingora_core::{OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
-use super::RequestCtx;
+use super::{RequestCtx, sticky};
 use crate::domain::server::Server;
 use crate::domain::upstream::Upstream;
 use crate::spec::HostHeader;
@@ -120,6 +120,9 @@ pub(super) fn request(
         return Ok(());
     };
     to_origin_form(request);
+    if let Some(sticky) = upstream.sticky() {
+        sticky::hide(sticky, request)?;
+    }
     let received = received_host_value(session.req_header())?;
     let text = received.as_ref().and_then(|host| host.to_str().ok());
     if let Some(host) = host_for(upstream.host(), text.unwrap_or_default(), server.label()) {
@@ -151,6 +154,12 @@ pub(super) fn request(
         request.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
     }
     Ok(())
+}
+
+/// Whether a trusted sender says that the client spoke TLS.
+pub(super) fn came_by_https(head: &RequestHeader, ctx: &RequestCtx) -> bool {
+    let named = head.headers.get(X_FORWARDED_PROTO);
+    ctx.client.is_trusted && named.is_some_and(|scheme| scheme == "https")
 }
 
 /// A target in absolute-form is for proxies: servers get the path alone (RFC 9112 section 3.2.1), as

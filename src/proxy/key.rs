@@ -34,7 +34,7 @@ pub(super) fn hash(
             let value = head.headers.get(name.as_str());
             value.map(|value| StableHash::of(value.as_bytes()))
         }
-        RequestKey::Of(HashKey::Cookie(name)) => cookie(head, name).map(StableHash::of),
+        RequestKey::Of(HashKey::Cookie(name)) => cookies(head, name).next().map(StableHash::of),
         RequestKey::Of(HashKey::Query(name)) => {
             let parameters = head.uri.query().unwrap_or_default().split('&');
             let mut named = parameters.filter_map(|parameter| match parameter.split_once('=') {
@@ -55,13 +55,20 @@ fn network(client: IpAddr) -> u64 {
     }
 }
 
-/// The value of the first cookie of this name.
-pub(super) fn cookie<'h>(head: &'h RequestHeader, name: &str) -> Option<&'h [u8]> {
+/// The values of the cookies of this name, in their order.
+pub(super) fn cookies<'h>(
+    head: &'h RequestHeader,
+    name: &'h str,
+) -> impl Iterator<Item = &'h [u8]> {
     let lines = head.headers.get_all(COOKIE).iter();
     let pairs = lines.flat_map(|line| line.as_bytes().split(|b| *b == b';'));
-    pairs
-        .filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes()))
-        .find_map(|rest| rest.strip_prefix(b"="))
+    pairs.filter_map(|pair| cookie(pair, name))
+}
+
+/// The value, if a pair between semicolons is the cookie of this name.
+pub(super) fn cookie<'h>(pair: &'h [u8], name: &str) -> Option<&'h [u8]> {
+    let rest = pair.trim_ascii().strip_prefix(name.as_bytes())?;
+    rest.strip_prefix(b"=")
 }
 
 #[cfg(test)]

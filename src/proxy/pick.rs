@@ -1,10 +1,11 @@
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::{Proxy, RequestCtx, forward, key};
+use super::{Proxy, RequestCtx, forward, key, sticky};
 use crate::clock;
 use crate::domain::balancer::Pick;
-use crate::domain::server::ServerId;
+use crate::domain::server::{InFlight, ServerId};
+use crate::domain::sticky::Bound;
 use crate::domain::upstream::{NobodyLeft, Upstream};
 use crate::ports::telemetry::Reason;
 
@@ -27,7 +28,8 @@ impl Proxy {
         // Named in the log even when none of its servers can be picked.
         ctx.upstream = Some(upstream.clone());
         upstream.count_request();
-        let begun = upstream.begin(&first(upstream, head, ctx));
+        let pick = first(upstream, head, ctx);
+        let begun = begin(upstream, ctx.bound.as_ref(), &pick);
         ctx.begin(begun.map_err(|nobody| match nobody {
             NobodyLeft::NoServer => Reason::NoServer,
             NobodyLeft::Unresolved => Reason::NameUnresolved,
@@ -42,7 +44,20 @@ fn first(upstream: &Upstream, head: &RequestHeader, ctx: &mut RequestCtx) -> Pic
     if let Some(key) = upstream.request_key() {
         ctx.key = key::hash(key, head, ctx.client.address);
     }
+    if let Some(sticky) = upstream.sticky() {
+        ctx.bound = sticky::bound(sticky, head);
+    }
     pick(&[], ctx.key, clock::monotonic_at(ctx.started))
+}
+
+/// Counts an attempt in flight at the server that the client had before, or else at one that is picked.
+pub(super) fn begin(
+    upstream: &Upstream,
+    bound: Option<&Bound>,
+    pick: &Pick<'_>,
+) -> Result<InFlight, NobodyLeft> {
+    let had = bound.and_then(|bound| upstream.begin_at(bound, pick));
+    had.map_or_else(|| upstream.begin(pick), Ok)
 }
 
 /// What a pick needs to know of a request with this key; without one chance is its key.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use pingora_core::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
 
-use super::{Proxy, RequestCtx, failure};
+use super::{Proxy, RequestCtx, failure, pick};
 use crate::clock;
 use crate::domain::server::{InFlight, Server};
 use crate::domain::upstream::Upstream;
@@ -197,7 +197,8 @@ impl Proxy {
     ) -> Option<(Arc<Upstream>, InFlight)> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
-        let begun = upstream.begin(&super::pick::pick(tried, ctx.key, clock::monotonic_ms()));
+        let pick = pick::pick(tried, ctx.key, clock::monotonic_ms());
+        let begun = pick::begin(upstream, ctx.bound.as_ref(), &pick);
         Some((upstream.clone(), begun.ok()?))
     }
 }

@@ -155,8 +155,8 @@ mod tests {
             "unknown key `servres`; did you mean `servers`?"
         );
         assert_eq!(
-            upstream(r#"{"sticky": {}}"#),
-            "`sticky` is not supported yet"
+            upstream(r#"{"source": {}}"#),
+            "`source` is not supported yet"
         );
         assert_eq!(nearest("zzz", &["balance", "host"]), None);
         assert_eq!(nearest("addr", &["address", "admin"]), Some("address"));

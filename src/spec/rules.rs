@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     HealthSpec, HostHeader, HostPattern, Labels, Name, OutlierSpec, RetrySpec, RouteSpec,
-    ServerSpec, Spec, TlsSpec, UpstreamSpec, shortened,
+    ServerSpec, Spec, StickySpec, TlsSpec, UpstreamSpec, shortened,
 };
 
 /// A broken rule: where, and what would be right.
@@ -214,6 +214,8 @@ fn rules_of_settings(upstream: &UpstreamSpec) -> Vec<Broken> {
     if let Some(HostHeader::Fixed(host)) = &upstream.host {
         broken.extend(unfit_host(host).map(|message| Broken::new("/host", message)));
     }
+    let sticky = upstream.sticky.iter().flat_map(StickySpec::broken_rules);
+    broken.extend(below("/sticky", sticky.collect()));
     let tls = upstream.tls.iter().flat_map(TlsSpec::broken_rules);
     broken.extend(below("/tls", tls.collect()));
     broken.extend(upstream.retry.iter().flat_map(rules_of_retry));

@@ -8,7 +8,7 @@
 const KEYS: &[(&str, &[&str])] = &[
     ("control/tls", &["client_ca"]),
     ("state", &["local_copy", "redis", "host_keys"]),
-    ("upstreams/*", &["sticky", "source", "queue"]),
+    ("upstreams/*", &["source", "queue"]),
     (
         "routes/*",
         &[
@@ -62,10 +62,10 @@ mod tests {
 
     #[test]
     fn defaults_hold_what_an_upstream_may() {
-        assert!(is_planned(&["defaults"], "sticky"));
+        assert!(is_planned(&["defaults"], "source"));
         assert!(is_planned(&["routes", "0"], "methods"));
         assert!(!is_planned(&["upstreams", "web"], "balance"));
-        assert!(!is_planned(&["upstreams"], "sticky"));
+        assert!(!is_planned(&["upstreams"], "source"));
         assert!(is_planned_value(&["control", "legacy", "0"], "plus"));
     }
 }

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{HashSpec, HealthSpec, OutlierSpec, Percent, ServerSpec, Span, TlsSpec};
+use super::{HashSpec, HealthSpec, OutlierSpec, Percent, ServerSpec, Span, StickySpec, TlsSpec};
 
 /// A group of servers as it is asked for. A field that is not set comes from the state's `defaults`
 /// and then from the product's.
@@ -14,6 +14,9 @@ pub struct UpstreamSpec {
     /// With `balance: hash`: what of a request decides where it goes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash: Option<HashSpec>,
+    /// A cookie that leads a client to the server that it had before; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<StickySpec>,
     /// The Host header sent on; default `received`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<HostHeader>,
@@ -70,6 +73,7 @@ impl UpstreamSpec {
             hash: merged(a.hash, b.hash, |a, b| HashSpec {
                 key: a.key.or(b.key),
             }),
+            sticky: a.sticky.or(b.sticky),
             host: a.host.or(b.host),
             servers: a.servers,
             tls: merged(a.tls, b.tls, TlsSpec::or),

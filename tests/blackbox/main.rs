@@ -35,5 +35,6 @@ mod retries;
 mod routing;
 mod signals;
 mod start;
+mod sticky;
 mod timeouts;
 mod tunnels;

@@ -168,7 +168,7 @@ async fn an_unknown_key_is_answered_with_the_nearest_known_one() {
         ),
         (json!({ "health": { "interval": 5 } }), "/health/interval"),
         (json!({ "balance": "fastest" }), "/balance"),
-        (json!({ "sticky": {} }), "/sticky"),
+        (json!({ "source": {} }), "/source"),
         (json!({ "min_healthy": -1 }), "/min_healthy"),
         (json!([]), ""),
         (json!("web"), ""),
