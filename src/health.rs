@@ -7,7 +7,9 @@
 
 mod check;
 mod groups;
+mod outage;
 mod probe;
+mod pulse;
 mod schedule;
 #[cfg(test)]
 mod tests;
@@ -44,6 +46,8 @@ pub enum ProbeEnd {
     Fail,
     /// It did not answer before the deadline.
     Timeout,
+    /// It failed while this process was late itself, which says nothing about the server.
+    Discarded,
 }
 
 /// Hears what checks see, beside the log: metrics and events. Called between probes, so it must
@@ -57,6 +61,9 @@ pub trait Observer: Send + Sync {
 
 /// Probes the servers of the current snapshot and writes their health.
 pub struct HealthChecker {
+    snapshot: SharedSnapshot,
+    pulse: pulse::Pulse,
+    outages: outage::Outages,
     permits: Semaphore,
     forbidden: ForbiddenAddresses,
     observer: Arc<dyn Observer>,
@@ -72,9 +79,17 @@ type Probes = Box<dyn Fn(&Arc<Check>) -> Arc<dyn HealthCheck + Send + Sync> + Se
 
 impl HealthChecker {
     /// A checker that probes over the network. `clock` tells milliseconds since 1970.
-    pub fn new(settings: HealthSettings, observer: Arc<dyn Observer>, clock: fn() -> u64) -> Self {
+    pub fn new(
+        settings: HealthSettings,
+        snapshot: SharedSnapshot,
+        observer: Arc<dyn Observer>,
+        clock: fn() -> u64,
+    ) -> Self {
         let probes: Probes = Box::new(|check| Arc::new(Probe::new(check.clone())));
         Self {
+            snapshot,
+            pulse: pulse::Pulse::default(),
+            outages: outage::Outages::default(),
             permits: Semaphore::new(permits(settings.probe_concurrency)),
             forbidden: settings.forbidden,
             observer,
@@ -88,28 +103,24 @@ impl HealthChecker {
     ///
     /// `revisions` says that another snapshot may have been published (after it was). Revisions that
     /// come closer together than 50 ms are taken as one, so that a storm of changes costs little here.
-    pub async fn run(
-        self,
-        snapshot: SharedSnapshot,
-        revisions: watch::Receiver<u64>,
-        shutdown: impl Future<Output = ()>,
-    ) {
+    pub async fn run(self, revisions: watch::Receiver<u64>, shutdown: impl Future<Output = ()>) {
+        let checker = Arc::new(self);
         tokio::select! {
             () = shutdown => {}
-            () = follow(Arc::new(self), snapshot, revisions) => {}
+            () = checker.pulse.beat() => {}
+            () = follow(checker.clone(), revisions) => {}
         }
     }
 }
 
-async fn follow(
-    checker: Arc<HealthChecker>,
-    snapshot: SharedSnapshot,
-    mut revisions: watch::Receiver<u64>,
-) {
-    let mut groups = groups::Groups::new(checker);
+async fn follow(checker: Arc<HealthChecker>, mut revisions: watch::Receiver<u64>) {
+    let mut groups = groups::Groups::new(checker.clone());
     loop {
         revisions.mark_unchanged();
-        groups.follow(&snapshot.load());
+        let snapshot = checker.snapshot.load_full();
+        groups.follow(&snapshot);
+        checker.outages.look_at_all(&snapshot);
+        drop(snapshot);
         tokio::time::sleep(GATHER).await;
         if revisions.changed().await.is_err() {
             // Nobody can publish any more; what is there stays under watch.

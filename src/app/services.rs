@@ -227,7 +227,12 @@ fn health(parts: &Parts) -> Health {
         metrics: parts.metrics.clone(),
         observed: parts.observed.clone(),
     });
-    let checker = HealthChecker::new(settings, observer, clock::unix_ms);
+    let checker = HealthChecker::new(
+        settings,
+        parts.controller.snapshot().clone(),
+        observer,
+        clock::unix_ms,
+    );
     Health {
         checker: Mutex::new(Some(checker)),
         controller: parts.controller.clone(),
@@ -265,13 +270,7 @@ impl BackgroundService for Health {
         let stopping = async move {
             let _ = shutdown.wait_for(|stopping| *stopping).await;
         };
-        checker
-            .run(
-                self.controller.snapshot().clone(),
-                self.controller.revisions(),
-                stopping,
-            )
-            .await;
+        checker.run(self.controller.revisions(), stopping).await;
     }
 }
 
@@ -287,6 +286,7 @@ impl Observer for Watcher {
             ProbeEnd::Pass => ProbeResult::Pass,
             ProbeEnd::Fail => ProbeResult::Fail,
             ProbeEnd::Timeout => ProbeResult::Timeout,
+            ProbeEnd::Discarded => ProbeResult::Discarded,
         });
     }
 

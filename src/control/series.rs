@@ -31,6 +31,12 @@ impl Collector for Series {
             "Servers of the group",
             |upstream| upstream.servers().len(),
         )?;
+        self.upstreams(
+            encoder,
+            "pointsman_upstream_all_down",
+            "Whether no server of the group could take requests",
+            |upstream| usize::from(upstream.is_all_down()),
+        )?;
         self.gauges(
             encoder,
             "pointsman_server_up",

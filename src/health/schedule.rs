@@ -31,8 +31,6 @@ struct Outcome {
     end: ProbeEnd,
     detail: String,
     took: Duration,
-    /// False when this process was late itself: a probe that timed out then says little.
-    counts: bool,
 }
 
 impl Schedule {
@@ -103,6 +101,7 @@ impl Schedule {
     async fn probe(&self, aim: &Aim, late: Duration) -> Outcome {
         let deadline = self.watch.check.timeout;
         let started = Instant::now();
+        let lost = self.checker.pulse.lost(started);
         let answer = timeout(deadline, self.watch.probe.check(aim.target())).await;
         let took = started.elapsed();
         let (end, detail) = match answer {
@@ -110,13 +109,29 @@ impl Schedule {
             Ok(Err(error)) => (ProbeEnd::Fail, reason(&error)),
             Err(_) => (ProbeEnd::Timeout, format!("timeout after {deadline:?}")),
         };
-        let late = late + took.saturating_sub(deadline);
-        let counts = end != ProbeEnd::Timeout || late <= self.watch.check.interval / 2;
+        let lost = self.checker.pulse.lost(Instant::now()).saturating_sub(lost);
+        // A beat may have been late as long as the probe's own timers were: it is one delay, not two.
+        let late = lost.max(late.max(took.saturating_sub(deadline)));
+        if end != ProbeEnd::Pass && late > deadline / TOO_LATE {
+            return self.discarded(&detail, took, late);
+        }
+        Outcome { end, detail, took }
+    }
+
+    /// A pass is a pass, however late; whatever else was seen may be this process's own doing.
+    fn discarded(&self, detail: &str, took: Duration, late: Duration) -> Outcome {
+        let late = late.as_millis();
+        if self.checker.pulse.discard(Instant::now()) {
+            log::warn!(
+                "this process is too busy to judge servers: a probe of {} of {} ({detail}) was {late} ms late, and as long as that is so none that fails counts",
+                self.address,
+                self.upstream
+            );
+        }
         Outcome {
-            end,
-            detail,
+            end: ProbeEnd::Discarded,
+            detail: format!("{detail}; not counted: this process was {late} ms late"),
             took,
-            counts,
         }
     }
 
@@ -130,7 +145,7 @@ impl Schedule {
             detail: outcome.detail.clone(),
         });
         self.checker.observer.probed(outcome.end);
-        if outcome.counts
+        if outcome.end != ProbeEnd::Discarded
             && let Some(health) = streak.record(passed)
             && self.state.set_health(health, now)
         {
@@ -154,10 +169,16 @@ impl Schedule {
             log::info!("server {address} of {upstream} is up: {reason}");
             reason
         };
-        let observer = &self.checker.observer;
-        observer.verdict(upstream, address, health, &reason);
+        let checker = &self.checker;
+        checker.observer.verdict(upstream, address, health, &reason);
+        if let Some(upstream) = checker.snapshot.load_full().upstream(upstream) {
+            checker.outages.look(upstream);
+        }
     }
 }
+
+/// A probe that fails counts for nothing if more than the deadline divided by this was lost.
+const TOO_LATE: u32 = 4;
 
 /// An interval varies by so much of itself, both ways.
 const JITTER: f64 = 0.1;

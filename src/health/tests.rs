@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::outage::Outages;
+use super::pulse::Pulse;
 use super::*;
 use crate::domain::names::Resolved;
 use crate::domain::server::ServerState;
@@ -125,7 +127,14 @@ impl World {
             most: AtomicUsize::new(0),
         });
         let probe = fake.clone();
+        let spec: Spec = serde_json::from_value(json!({ "upstreams": upstreams })).unwrap();
+        let build = |before| Snapshot::build(1, Arc::new(spec.clone()), before);
+        let (publisher, readers) = shared(build(None));
+        let snapshot = readers.load_full();
         let checker = HealthChecker {
+            snapshot: readers,
+            pulse: Pulse::default(),
+            outages: Outages::default(),
             permits: Semaphore::new(permits(probe_concurrency)),
             forbidden: ForbiddenAddresses {
                 control: Some(([10, 0, 0, 1], CONTROL_PORT).into()),
@@ -136,16 +145,12 @@ impl World {
             clock: || 1_795_000_000_000,
             random: fastrand::f64,
         };
-        let spec: Spec = serde_json::from_value(json!({ "upstreams": upstreams })).unwrap();
-        let build = |before| Snapshot::build(1, Arc::new(spec.clone()), before);
-        let (publisher, readers) = shared(build(None));
-        let snapshot = readers.load_full();
         let (revisions, followed) = watch::channel(1);
         let (shutdown, asked) = oneshot::channel::<()>();
         let stop = async move {
             let _ = asked.await;
         };
-        let task = tokio::spawn(checker.run(readers, followed, stop));
+        let task = tokio::spawn(checker.run(followed, stop));
         Self {
             fake,
             spec,

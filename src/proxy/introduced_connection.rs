@@ -12,6 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tunnel_connection::failure;
+use super::upstream_connection::notice_when_gone;
 use crate::ports::proxy_header::header;
 use crate::spec::SendProxyProtocol;
 
@@ -26,6 +27,7 @@ impl Connect for IntroducingConnector {
         match address {
             SocketAddr::Inet(address) => {
                 let mut tcp = TcpStream::connect(address).await.map_err(failure)?;
+                notice_when_gone(&tcp).map_err(failure)?;
                 tcp.write_all(&self.0).await.map_err(failure)?;
                 Ok(tcp.into())
             }

@@ -16,6 +16,8 @@ use pingora_core::{Error, ErrorType, Result};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::upstream_connection::notice_when_gone;
+
 /// Makes the connection of one attempt at a tunnel.
 ///
 /// Pingora 0.9.1 takes the end of the request for the end of the tunnel when it sees it after the
@@ -73,6 +75,7 @@ async fn open(address: &SocketAddr) -> io::Result<Box<dyn Socket>> {
         SocketAddr::Inet(address) => {
             let tcp = TcpStream::connect(address).await?;
             tcp.set_nodelay(true)?;
+            notice_when_gone(&tcp)?;
             Ok(Box::new(tcp))
         }
         SocketAddr::Unix(address) => {

@@ -1,10 +1,14 @@
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
+use pingora_core::protocols::TcpKeepalive;
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 use pingora_core::{BError, Error, ErrorType, Result};
 use pingora_proxy::Session;
+use socket2::SockRef;
+use tokio::net::TcpStream;
 
 use super::forward;
 use super::introduced_connection::{IntroducingConnector, group_key, introduction};
@@ -53,6 +57,7 @@ pub(super) fn to(
     let options = &mut peer.options;
     options.connection_timeout = timeouts.connect;
     options.total_connection_timeout = timeouts.connect;
+    options.tcp_keepalive = Some(ALIVE);
     match tunnel {
         None => {
             options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
@@ -74,6 +79,25 @@ pub(super) fn to(
         }
     }
     Ok(Box::new(peer))
+}
+
+/// A host that is gone without a word is noticed after 5 s by whoever waits for its answer, instead of after
+/// `timeouts.first_byte`. Bytes that nobody acknowledges are left to the time limits: a server may take its time
+/// to read them.
+const ALIVE: TcpKeepalive = TcpKeepalive {
+    idle: Duration::from_secs(3),
+    interval: Duration::from_secs(1),
+    count: 2,
+    user_timeout: Duration::ZERO,
+};
+
+/// The same for connections that Pingora does not make.
+pub(super) fn notice_when_gone(socket: &TcpStream) -> io::Result<()> {
+    let alive = socket2::TcpKeepalive::new()
+        .with_time(ALIVE.idle)
+        .with_interval(ALIVE.interval)
+        .with_retries(2);
+    SockRef::from(socket).set_tcp_keepalive(&alive)
 }
 
 /// A request that must not be repeated does not go to a connection that the server may be closing: it gets one that was

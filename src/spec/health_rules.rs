@@ -139,7 +139,7 @@ impl HealthSpec {
             ),
             (
                 "/service",
-                self.service.is_some(),
+                self.service.as_ref().is_some_and(|name| !name.is_empty()),
                 kind == Grpc,
                 "is asked for by `type: grpc` alone",
             ),

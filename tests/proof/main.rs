@@ -13,6 +13,7 @@ mod support;
 mod changes;
 mod crowds;
 mod durability;
+mod faults;
 mod groups;
 mod slow_heads;
 mod start;

@@ -24,7 +24,7 @@ pub(super) async fn check(
         .enable_push(false)
         .max_header_list_size(LONGEST_HEAD);
     let (sender, connection) = settings.handshake(wire).await.map_err(failure)?;
-    let mut connection = pin!(connection);
+    let mut connection = Box::pin(connection);
     let mut call = pin!(call(sender, request, message(service)));
     tokio::select! {
         biased;
@@ -33,8 +33,11 @@ pub(super) async fn check(
             let _said = timeout(GOODBYE, connection).await;
             answer
         }
-        // What has come before its end is there all the same.
-        _ = &mut connection => call.await,
+        _ = &mut connection => {
+            // The call hears of some ends only when the connection goes. What has come before is there all the same.
+            drop(connection);
+            call.await
+        }
     }
 }
 

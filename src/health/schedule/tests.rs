@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::domain::server::Health;
+use crate::health::ProbeEnd;
 use crate::health::tests::{FOR_EVER, SECOND, World, assert_every, at_once, group};
 
 #[tokio::test(start_paused = true)]
@@ -205,4 +206,41 @@ async fn a_shorter_interval_for_servers_that_are_down_is_kept_until_they_are_up(
     let starts = world.fake.starts_of(1);
     assert_every(&starts[..=6], SECOND);
     assert_every(&starts[6..], 10 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_failure_counts_while_this_process_is_late_itself() {
+    let health = json!({ "interval": "1s", "timeout": "1s", "fall": 1, "start": "up" });
+    for time in [Duration::ZERO, SECOND / 2, FOR_EVER] {
+        let web = group([1], health.clone());
+        let world = World::start(0, json!({ "web": web }), move |_, _| (time, false));
+        for _ in 0..20 {
+            tokio::time::advance(10 * SECOND).await;
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(world.state("web", 1).health(), Health::Up);
+        let ends = world.fake.ends.lock().unwrap().clone();
+        assert!(ends.len() >= 5, "{ends:?}");
+        assert!(
+            ends.iter().all(|end| *end == ProbeEnd::Discarded),
+            "{ends:?}"
+        );
+        sleep(10 * SECOND).await;
+        assert_eq!(world.state("web", 1).health(), Health::Down);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_counts_however_late_it_is() {
+    let health = json!({ "interval": "1s", "rise": 1, "start": "down" });
+    let world = World::start(0, json!({ "web": group([1], health) }), at_once(true));
+    for _ in 0..5 {
+        tokio::time::advance(10 * SECOND).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(world.state("web", 1).health(), Health::Up);
 }

@@ -164,6 +164,8 @@ label! {
         Fail => "fail",
         /// It did not answer before the deadline.
         Timeout => "timeout",
+        /// It failed while this process was late itself, and counts for nothing.
+        Discarded => "discarded",
     }
 }
 

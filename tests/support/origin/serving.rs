@@ -84,7 +84,7 @@ impl State {
             self.accepted,
             Connection {
                 stream: stream.try_clone().ok()?,
-                idle: true,
+                idle: false,
             },
         );
         Some(self.accepted)
@@ -180,18 +180,33 @@ fn serve(shared: &Shared, number: usize, stream: &TcpStream, name: &str) -> io::
         };
         let ends = !goes_on || answers == shared.state().close_after;
         // Said before the write: the client may act on the response before this thread runs again.
-        shared.state().set_answered(place, true);
-        shared.state().set_idle(number, true);
+        let mut state = shared.state();
+        state.set_answered(place, true);
         let mut writer = stream;
-        writer
-            .write_all(&bytes)
-            .inspect_err(|_| shared.state().set_answered(place, false))?;
+        // Whoever ends idle connections waits for a short answer; a long one may wait for its reader.
+        let written = if bytes.len() <= SHORT {
+            writer.write_all(&bytes)
+        } else {
+            drop(state);
+            let written = writer.write_all(&bytes);
+            state = shared.state();
+            written
+        };
+        if let Err(gone) = written {
+            state.set_answered(place, false);
+            return Err(gone);
+        }
+        state.set_idle(number, true);
+        drop(state);
         if ends {
             break;
         }
     }
     stream.shutdown(Shutdown::Both)
 }
+
+/// Fits into the buffers of any socket.
+const SHORT: usize = 4096;
 
 fn read_request(
     reader: &mut impl BufRead,

@@ -129,7 +129,9 @@ async fn the_call_names_its_service_and_host() {
 async fn a_server_without_http2_gives_no_answer() {
     let (address, _requests) = origin("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
     let answer = probe(&address, &grpc()).await.unwrap_err();
-    assert_eq!(answer, "no gRPC answer");
+    // It closes with our bytes unread, which may reset the connection before its answer is seen.
+    let is_told = answer == "no gRPC answer" || answer.starts_with("connection broken: ");
+    assert!(is_told, "{answer}");
     assert_eq!(
         probe(&closed_port(), &grpc()).await,
         Err("connect refused".to_owned())
