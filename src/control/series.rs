@@ -31,6 +31,12 @@ impl Collector for Series {
             "Servers of the group",
             |upstream| upstream.servers().len(),
         )?;
+        self.upstreams(
+            encoder,
+            "pointsman_queue_length",
+            "Requests that wait for a server of the group with room",
+            |upstream| upstream.queue().waiting(),
+        )?;
         self.gauges(
             encoder,
             "pointsman_server_up",

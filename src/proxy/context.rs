@@ -38,6 +38,8 @@ pub struct RequestCtx {
     pub(super) bound: Option<Bound>,
     /// Interim responses of the attempt under way.
     pub(super) interim: u8,
+    /// Whether it waited for room at a server: its first attempt did not begin with it.
+    pub(super) has_waited: bool,
     pub(super) attempts: Vec<Attempt>,
     /// Retries because a kept connection turned out to be closed; these are no attempts at a server.
     pub(super) stale: u8,
@@ -82,6 +84,7 @@ impl RequestCtx {
             key: None,
             bound: None,
             interim: 0,
+            has_waited: false,
             attempts: Vec::with_capacity(1),
             stale: 0,
             tried: Vec::new(),
@@ -110,7 +113,7 @@ impl RequestCtx {
     pub(super) fn next_attempt(&mut self) -> Option<(&Upstream, &Server)> {
         let next = self.next.take()?;
         // The first attempt's server is remembered only when it fails: most requests need no list.
-        let began = if self.attempts.is_empty() {
+        let began = if self.attempts.is_empty() && !self.has_waited {
             self.started
         } else {
             Instant::now()

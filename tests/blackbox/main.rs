@@ -31,6 +31,7 @@ mod introductions;
 mod keepalive;
 mod ledger;
 mod proxying;
+mod queue;
 mod retries;
 mod routing;
 mod signals;
