@@ -154,6 +154,12 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut RequestCtx,
     ) -> Result<Box<HttpPeer>> {
+        if let Some(waiter) = ctx.waiter.take()
+            && let Err(reason) = Box::pin(self.wait(*waiter, session, ctx)).await?
+        {
+            ctx.reason = Some(reason);
+            return Error::e_explain(ErrorType::ConnectError, "no server has room");
+        }
         let idle = self.settings.limits.websocket_idle;
         let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
         let deadline = ctx.deadline();

@@ -7,6 +7,7 @@ use super::request_id::RequestId;
 use super::silence::Silence;
 use super::tunnel_connection::TunnelConnector;
 use crate::clock;
+use crate::domain::queue::Waiter;
 use crate::domain::route::Route;
 use crate::domain::server::{InFlight, Server, ServerId};
 use crate::domain::sticky::Bound;
@@ -45,6 +46,8 @@ pub struct RequestCtx {
     pub(super) stale: u8,
     tried: Vec<ServerId>,
     next: Option<InFlight>,
+    /// What the next attempt waits for, if it has to. Boxed: every request would carry what only some need.
+    pub(super) waiter: Option<Box<Waiter>>,
     current: Option<InFlight>,
     /// Of the attempt under way; none for a tunnel.
     connection: Option<RawFd>,
@@ -89,6 +92,7 @@ impl RequestCtx {
             stale: 0,
             tried: Vec::new(),
             next: None,
+            waiter: None,
             current: None,
             connection: None,
             asks_for_tunnel: false,
@@ -106,6 +110,13 @@ impl RequestCtx {
     pub(super) fn retry_on(&mut self, upstream: Arc<Upstream>, server: InFlight) {
         self.upstream = Some(upstream);
         self.begin(server);
+        self.reason = None;
+    }
+
+    /// The next attempt waits for a server of the group as it is now.
+    pub(super) fn retry_later(&mut self, waiter: Waiter) {
+        self.upstream = Some(waiter.upstream.clone());
+        self.waiter = Some(Box::new(waiter));
         self.reason = None;
     }
 

@@ -1,6 +1,9 @@
 //! Requests that wait while every server is at its limit: none is lost, none waits for nothing.
 
-use crate::support::{Client, Edge, Ledger, Origin, until};
+use super::http2::{H2, answer, runtime};
+use crate::support::{Client, Edge, Ledger, Origin, PATIENCE, Port, until};
+use bytes::Bytes;
+use http::Request;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -252,4 +255,93 @@ fn who_waits_for_servers_that_are_taken_out_is_told_so() {
     );
     origin.release();
     assert_eq!(busy.response().status, 200);
+}
+
+#[test]
+fn a_request_that_failed_elsewhere_waits_for_the_server_that_is_left() {
+    let (origin, nobody) = (Origin::start(), Port::reserve());
+    let refuses = json!({ "address": nobody.address(), "max_fails": 0 });
+    let servers = json!([refuses, limited(&origin, 1)]);
+    let edge = edge(&servers, &json!({ "size": 9, "timeout": "20s" }));
+    origin.hold();
+    let mut busy = sent(&edge, "/busy");
+    origin.wait_for(1);
+    let mut again = sent(&edge, "/again");
+    wait_for_line(&edge, 1);
+    let gone = sent(&edge, "/gone");
+    wait_for_line(&edge, 2);
+    drop(gone);
+    wait_for_line(&edge, 1);
+    origin.release();
+    assert_eq!(busy.response().status, 200);
+    assert_eq!(again.response().text(), origin.name());
+    let record = edge.record("/again");
+    let attempts = record["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2, "{record}");
+    assert_eq!(attempts[0]["failure"], "connect_failed");
+    assert_eq!(edge.record("/gone")["reason"], "client_aborted");
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn a_retry_that_waits_in_vain_is_told_so() {
+    let (origin, nobody) = (Origin::start(), Port::reserve());
+    let refuses = json!({ "address": nobody.address(), "max_fails": 0 });
+    let servers = json!([refuses, limited(&origin, 1)]);
+    let edge = edge(&servers, &json!({ "size": 9, "timeout": "50ms" }));
+    origin.hold();
+    let mut busy = sent(&edge, "/busy");
+    origin.wait_for(1);
+    let answer = edge.client().get("/vain", &[]);
+    assert_eq!(
+        (answer.status, answer.text()),
+        (503, "503 queue_timeout\n".into())
+    );
+    let record = edge.record("/vain");
+    assert_eq!(record["reason"], "queue_timeout");
+    assert_eq!(record["attempts"][0]["failure"], "connect_failed");
+    origin.release();
+    assert_eq!(busy.response().status, 200);
+}
+
+#[test]
+fn a_stream_of_http_2_that_is_reset_leaves_the_line() {
+    let origin = Origin::start();
+    let edge = edge(
+        &json!([limited(&origin, 1)]),
+        &json!({ "size": 9, "timeout": "0s" }),
+    );
+    origin.hold();
+    let mut busy = sent(&edge, "/busy");
+    origin.wait_for(1);
+    runtime().block_on(async {
+        let mut h2 = H2::connect(&edge).await;
+        let get = |path: &str| Request::get(format!("http://a{path}")).body(()).unwrap();
+        let resets = h2.begin(get("/resets"), Bytes::new()).await;
+        line(&edge, 1).await;
+        let stays = h2.begin(get("/stays"), Bytes::new()).await;
+        line(&edge, 2).await;
+        drop(resets);
+        line(&edge, 1).await;
+        origin.release();
+        assert_eq!(answer(stays).await.unwrap().status, 200);
+    });
+    assert_eq!(busy.response().status, 200);
+    let paths: Vec<String> = origin
+        .requests()
+        .into_iter()
+        .map(|seen| seen.path)
+        .collect();
+    assert_eq!(paths, ["/busy", "/stays"]);
+}
+
+/// The same wait without keeping the connection's task from its work.
+async fn line(edge: &Edge, length: usize) {
+    let line = format!("pointsman_queue_length{{upstream=\"web\"}} {length}\n");
+    let reached = async {
+        while !edge.control().get("/metrics").text.contains(&line) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap();
 }
