@@ -7,6 +7,7 @@ pub mod ejection;
 pub mod hashing;
 pub mod latency;
 pub mod names;
+pub mod queue;
 pub mod rails;
 pub mod ramp;
 pub mod route;

@@ -17,6 +17,7 @@ mod sticky;
 mod strictness;
 mod tunnel_connection;
 mod upstream_connection;
+mod wait;
 
 use std::os::fd::RawFd;
 use std::sync::atomic::Ordering;
@@ -36,6 +37,8 @@ use crate::domain::snapshot::SharedSnapshot;
 use crate::ports::access_log::AccessLog;
 use crate::ports::client_connection::Verdict;
 use crate::ports::telemetry::{Metrics, Reason};
+
+use pick::Next;
 
 pub use context::RequestCtx;
 pub use legacy::LegacyMount;
@@ -134,7 +137,12 @@ impl ProxyHttp for Proxy {
         let reason = match refused {
             Some(reason) => reason,
             None => match self.route(session, ctx) {
-                Ok(()) => return Ok(false),
+                Ok(Next::Begins) => return Ok(false),
+                // Boxed: every request would carry what only these need.
+                Ok(Next::Waits(waiter)) => match Box::pin(self.wait(waiter, session, ctx)).await? {
+                    Ok(()) => return Ok(false),
+                    Err(reason) => reason,
+                },
                 Err(reason) => reason,
             },
         };
@@ -146,6 +154,12 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut RequestCtx,
     ) -> Result<Box<HttpPeer>> {
+        if let Some(waiter) = ctx.waiter.take()
+            && let Err(reason) = Box::pin(self.wait(*waiter, session, ctx)).await?
+        {
+            ctx.reason = Some(reason);
+            return Error::e_explain(ErrorType::ConnectError, "no server has room");
+        }
         let idle = self.settings.limits.websocket_idle;
         let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
         let deadline = ctx.deadline();

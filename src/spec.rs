@@ -14,6 +14,7 @@ mod name;
 mod name_pattern;
 mod outlier;
 mod percent;
+mod queue;
 mod revision;
 mod route;
 mod rules;
@@ -45,6 +46,7 @@ pub use name::{AsName, Name, NameError};
 pub use name_pattern::NamePattern;
 pub use outlier::OutlierSpec;
 pub use percent::{Percent, PercentError};
+pub use queue::QueueSpec;
 pub use revision::{DiffEntry, Digest, Meta, Revision};
 pub use route::{CreatedBy, HostPattern, PathPattern, RouteSpec, normal_host};
 pub use rules::{

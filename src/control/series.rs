@@ -37,6 +37,12 @@ impl Collector for Series {
             "Whether no server of the group could take requests",
             |upstream| usize::from(upstream.is_all_down()),
         )?;
+        self.upstreams(
+            encoder,
+            "pointsman_queue_length",
+            "Requests that wait for a server of the group with room",
+            |upstream| upstream.queue().waiting(),
+        )?;
         self.gauges(
             encoder,
             "pointsman_server_up",

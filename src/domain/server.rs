@@ -1,30 +1,16 @@
 //! One member of a group: what the operator wants of it, what was observed of it, and both together.
 
 mod in_flight;
+mod shared;
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use super::ejection::Ejection;
-use super::latency::Latency;
 use super::ramp::{Ramp, WHOLE};
 pub use super::state::State;
-use crate::spec::{Address, Admin, Labels, ServerSpec, StartHealth};
+use crate::spec::{Address, Admin, Labels, ServerSpec};
 
 pub use in_flight::InFlight;
-
-/// The identity of a [`ServerState`] within this process: one for each (upstream, address) for as
-/// long as it is a member. A server that is removed and added again is a new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ServerId(u64);
-
-impl ServerId {
-    /// An identity that no other server of this process has.
-    fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
+pub use shared::{LastCheck, ServerId, ServerState};
 
 /// What checks observed. Only checks change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +118,7 @@ impl Server {
 
     /// Its identity.
     pub fn id(&self) -> ServerId {
-        self.state.id
+        self.state.id()
     }
 
     /// What survives this snapshot.
@@ -157,7 +143,7 @@ impl Server {
     /// The axes, passive ejection, the limit and slow start seen together at `now` (milliseconds by a clock that only
     /// goes on).
     pub fn state(&self, now: u64) -> State {
-        let is_out = self.state.ejection.is_out(now);
+        let is_out = self.state.ejection().is_out(now);
         let is_slow = |ramp: &Ramp| ramp.seen(self.state.recoveries(), now) < WHOLE;
         match State::of(self.spec.admin, self.checked, self.state.health(), is_out) {
             State::Up | State::Unknown if self.is_full() => State::Full,
@@ -194,141 +180,6 @@ impl Server {
     }
 }
 
-/// What survives snapshots: health, requests in flight, counters. Identity is (upstream, address).
-#[derive(Debug)]
-pub struct ServerState {
-    id: ServerId,
-    health: AtomicU8,
-    recoveries: AtomicU32,
-    health_since: AtomicU64,
-    in_flight: AtomicU32,
-    requests: AtomicU64,
-    failures: AtomicU64,
-    latency: Latency,
-    ejection: Ejection,
-    /// Boxed, so that what requests touch fits into 64 bytes.
-    last_check: Mutex<Option<Box<LastCheck>>>,
-}
-
-/// How the last probe went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastCheck {
-    /// When it ended, in milliseconds since 1970.
-    pub at: u64,
-    /// Whether it passed.
-    pub ok: bool,
-    /// How long it took, in milliseconds.
-    pub duration_ms: u64,
-    /// What was seen: the status, or why it failed.
-    pub detail: String,
-}
-
-impl ServerState {
-    /// The state of a new member.
-    pub fn new(start: StartHealth) -> Self {
-        let health = match start {
-            StartHealth::Unknown => Health::Unknown,
-            StartHealth::Up => Health::Up,
-            StartHealth::Down => Health::Down,
-        };
-        Self {
-            id: ServerId::next(),
-            health: AtomicU8::new(health as u8),
-            recoveries: AtomicU32::new(0),
-            health_since: AtomicU64::new(0),
-            in_flight: AtomicU32::new(0),
-            requests: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            latency: Latency::default(),
-            ejection: Ejection::default(),
-            last_check: Mutex::new(None),
-        }
-    }
-
-    /// Its identity.
-    pub fn id(&self) -> ServerId {
-        self.id
-    }
-
-    /// What checks observed.
-    pub fn health(&self) -> Health {
-        match self.health.load(Ordering::Relaxed) {
-            1 => Health::Up,
-            2 => Health::Down,
-            _ => Health::Unknown,
-        }
-    }
-
-    /// When the health changed last, in milliseconds since 1970; 0: never.
-    pub fn health_since(&self) -> u64 {
-        self.health_since.load(Ordering::Relaxed)
-    }
-
-    /// Records a verdict at `now` (milliseconds since 1970). Returns whether it is another than before.
-    pub fn set_health(&self, health: Health, now: u64) -> bool {
-        let was = self.health.swap(health as u8, Ordering::Relaxed);
-        let changed = was != health as u8;
-        if was == Health::Down as u8 && health == Health::Up {
-            self.recoveries.fetch_add(1, Ordering::Relaxed);
-        }
-        if changed {
-            self.health_since.store(now, Ordering::Relaxed);
-        }
-        changed
-    }
-
-    /// How often its checks have brought it back.
-    pub fn recoveries(&self) -> u32 {
-        self.recoveries.load(Ordering::Relaxed)
-    }
-
-    /// How the last probe went. For pages and probes: no request takes this lock.
-    pub fn last_check(&self) -> Option<LastCheck> {
-        self.lock_last_check().as_deref().cloned()
-    }
-
-    /// Records a probe.
-    pub fn set_last_check(&self, check: LastCheck) {
-        *self.lock_last_check() = Some(Box::new(check));
-    }
-
-    fn lock_last_check(&self) -> MutexGuard<'_, Option<Box<LastCheck>>> {
-        self.last_check
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Requests that it works on now.
-    pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// Attempts sent to it so far.
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    /// Attempts of these that failed: no connection, no response in time, a broken one.
-    pub fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
-    }
-
-    /// What failing requests have done to it.
-    pub fn ejection(&self) -> &Ejection {
-        &self.ejection
-    }
-
-    /// How fast it answers, where its group's balancer wants to know.
-    pub fn latency(&self) -> &Latency {
-        &self.latency
-    }
-
-    /// Counts a failed attempt.
-    pub fn count_failure(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 impl Health {
     /// The word of the API.
     pub fn as_str(self) -> &'static str {
@@ -343,6 +194,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::StartHealth;
 
     fn server(admin: Admin, checked: bool, health: Health) -> Server {
         let state = ServerState::new(StartHealth::Unknown);

@@ -1,11 +1,12 @@
 //! The whole routing state at one revision, and the one cell that holds it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, Guard};
 use hashbrown::HashSet;
 
 use super::names::{Names, Resolved};
+use super::queue::Queue;
 use super::route::{Route, Routes, bare_host};
 use super::shards::Shards;
 use super::subsets::Subsets;
@@ -294,33 +295,64 @@ fn implied(
 
 /// Makes the cell: the one right to replace the snapshot, and the right to read it.
 pub fn shared(first: Snapshot) -> (Publisher, SharedSnapshot) {
-    let cell = Arc::new(ArcSwap::from_pointee(first));
+    let cell = Arc::new(Cell {
+        snapshot: ArcSwap::from_pointee(first),
+        queues: Mutex::default(),
+    });
     (Publisher(cell.clone()), SharedSnapshot(cell))
+}
+
+#[derive(Debug)]
+struct Cell {
+    snapshot: ArcSwap<Snapshot>,
+    /// Where requests wait that have to hear of the next snapshot.
+    queues: Mutex<Vec<Weak<Queue>>>,
+}
+
+impl Cell {
+    fn queues(&self) -> MutexGuard<'_, Vec<Weak<Queue>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The one right to replace the snapshot. Not `Clone`: the controller owns it.
 #[derive(Debug)]
-pub struct Publisher(Arc<ArcSwap<Snapshot>>);
+pub struct Publisher(Arc<Cell>);
 
 impl Publisher {
-    /// Replaces the snapshot. Every request that is routed after this sees the new one.
+    /// Replaces the snapshot. Every request that is routed after this sees the new one, and those that wait look again.
     pub fn publish(&self, next: Arc<Snapshot>) {
-        self.0.store(next);
+        self.0.snapshot.store(next);
+        self.0.queues().retain(|queue| {
+            let queue = queue.upgrade().filter(|queue| queue.waiting() > 0);
+            queue.inspect(|queue| queue.changed()).is_some()
+        });
     }
 }
 
 /// The right to read the snapshot.
 #[derive(Debug, Clone)]
-pub struct SharedSnapshot(Arc<ArcSwap<Snapshot>>);
+pub struct SharedSnapshot(Arc<Cell>);
 
 impl SharedSnapshot {
     /// The snapshot of this moment, for work that ends before the next `.await`.
     pub fn load(&self) -> Guard<Arc<Snapshot>> {
-        self.0.load()
+        self.0.snapshot.load()
     }
 
     /// The snapshot of this moment, to keep.
     pub fn load_full(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.0.snapshot.load_full()
+    }
+
+    /// Those who wait here now hear of every snapshot that is published from now on.
+    pub fn tell(&self, queue: &Arc<Queue>) {
+        let mut queues = self.0.queues();
+        if !queues
+            .iter()
+            .any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(queue)))
+        {
+            queues.push(Arc::downgrade(queue));
+        }
     }
 }

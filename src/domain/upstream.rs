@@ -6,6 +6,7 @@ mod limits;
 pub mod members;
 mod outcome;
 mod stick;
+mod wait;
 
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +14,7 @@ use super::balancer::{self, Accept, Pick, Tier};
 use super::budget::Budget;
 use super::ejection::RateRule;
 use super::names::Names;
+use super::queue::Queue;
 use super::server::Server;
 use super::sticky::Sticky;
 use super::tls::Tls;
@@ -26,6 +28,7 @@ pub use begin::NobodyLeft;
 pub use limits::{Retry, Timeouts};
 
 use members::MemberName;
+use wait::Patience;
 
 /// A group in one snapshot. Never edited: a change makes a new one around the same states.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub struct Upstream {
     /// Held while it is decided whether a server is ejected; for all snapshots of the group.
     ejecting: Arc<Mutex<()>>,
     budget: Arc<Budget>,
+    queue: Arc<Queue>,
+    patience: Patience,
     when_all_down: WhenAllDown,
     protocol: Protocol,
     send_proxy_protocol: SendProxyProtocol,
@@ -87,7 +92,10 @@ impl Upstream {
             .filter(|health| health.kind != Some(CheckType::None))
             .map(Arc::new);
         let listed = members::listed(&spec.servers, names);
-        let servers = carried_over(listed, health.as_deref(), before);
+        let queue = before
+            .map(|before| before.queue.clone())
+            .unwrap_or_default();
+        let servers = carried_over(listed, health.as_deref(), &queue, before);
         let policy = full.balance.unwrap_or_default();
         Self {
             name: name.clone(),
@@ -118,6 +126,8 @@ impl Upstream {
             budget: before
                 .map(|before| before.budget.clone())
                 .unwrap_or_default(),
+            queue,
+            patience: Patience::new(&full.queue.unwrap_or_default()),
             when_all_down: full.when_all_down.unwrap_or_default(),
             min_healthy: full.min_healthy.unwrap_or(1),
             health,
@@ -187,6 +197,7 @@ impl Upstream {
             tls: self.tls.clone(),
             ejecting: self.ejecting.clone(),
             budget: self.budget.clone(),
+            queue: self.queue.clone(),
             health: self.health.clone(),
             implied_by: None,
             ..*self

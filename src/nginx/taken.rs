@@ -135,7 +135,10 @@ impl<'a> Taking<'a> {
                 let why = "its cookies are not signed; `sticky` of an upstream has a secret";
                 self.refused(at, name, why);
             }
-            "queue" => self.refused(at, name, "queues are not supported yet"),
+            "queue" => {
+                let why = "not taken from a block yet; `queue` of an upstream says the same";
+                self.refused(at, name, why);
+            }
             "ntlm" => self.refused(
                 at,
                 name,

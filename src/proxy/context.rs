@@ -7,6 +7,7 @@ use super::request_id::RequestId;
 use super::silence::Silence;
 use super::tunnel_connection::TunnelConnector;
 use crate::clock;
+use crate::domain::queue::Waiter;
 use crate::domain::route::Route;
 use crate::domain::server::{InFlight, Server, ServerId};
 use crate::domain::sticky::Bound;
@@ -38,11 +39,15 @@ pub struct RequestCtx {
     pub(super) bound: Option<Bound>,
     /// Interim responses of the attempt under way.
     pub(super) interim: u8,
+    /// Whether it waited for room at a server: its first attempt did not begin with it.
+    pub(super) has_waited: bool,
     pub(super) attempts: Vec<Attempt>,
     /// Retries because a kept connection turned out to be closed; these are no attempts at a server.
     pub(super) stale: u8,
     tried: Vec<ServerId>,
     next: Option<InFlight>,
+    /// What the next attempt waits for, if it has to. Boxed: every request would carry what only some need.
+    pub(super) waiter: Option<Box<Waiter>>,
     current: Option<InFlight>,
     /// Of the attempt under way; none for a tunnel.
     connection: Option<RawFd>,
@@ -82,10 +87,12 @@ impl RequestCtx {
             key: None,
             bound: None,
             interim: 0,
+            has_waited: false,
             attempts: Vec::with_capacity(1),
             stale: 0,
             tried: Vec::new(),
             next: None,
+            waiter: None,
             current: None,
             connection: None,
             asks_for_tunnel: false,
@@ -106,11 +113,18 @@ impl RequestCtx {
         self.reason = None;
     }
 
+    /// The next attempt waits for a server of the group as it is now.
+    pub(super) fn retry_later(&mut self, waiter: Waiter) {
+        self.upstream = Some(waiter.upstream.clone());
+        self.waiter = Some(Box::new(waiter));
+        self.reason = None;
+    }
+
     /// Begins the attempt that was decided: counted in flight until it ends.
     pub(super) fn next_attempt(&mut self) -> Option<(&Upstream, &Server)> {
         let next = self.next.take()?;
         // The first attempt's server is remembered only when it fails: most requests need no list.
-        let began = if self.attempts.is_empty() {
+        let began = if self.attempts.is_empty() && !self.has_waited {
             self.started
         } else {
             Instant::now()

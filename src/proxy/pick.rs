@@ -4,6 +4,7 @@ use pingora_proxy::Session;
 use super::{Proxy, RequestCtx, forward, key, sticky};
 use crate::clock;
 use crate::domain::balancer::Pick;
+use crate::domain::queue::Waiter;
 use crate::domain::server::{InFlight, ServerId};
 use crate::domain::sticky::Bound;
 use crate::domain::upstream::{NobodyLeft, Upstream};
@@ -12,7 +13,7 @@ use crate::ports::telemetry::Reason;
 impl Proxy {
     /// Finds the route and the group, and picks the first server. What cannot be served is said at
     /// once, while the connection can still be kept.
-    pub(super) fn route(&self, session: &Session, ctx: &mut RequestCtx) -> Result<(), Reason> {
+    pub(super) fn route(&self, session: &Session, ctx: &mut RequestCtx) -> Result<Next, Reason> {
         let head = session.req_header();
         let snapshot = self.snapshot.load();
         ctx.revision = snapshot.revision();
@@ -29,13 +30,41 @@ impl Proxy {
         ctx.upstream = Some(upstream.clone());
         upstream.count_request();
         let pick = first(upstream, head, ctx);
-        let begun = begin(upstream, ctx.bound.as_ref(), &pick);
-        ctx.begin(begun.map_err(|nobody| match nobody {
-            NobodyLeft::NoServer => Reason::NoServer,
-            NobodyLeft::Unresolved => Reason::NameUnresolved,
-            NobodyLeft::Full => Reason::ServersFull,
-        })?);
-        Ok(())
+        let begun = match upstream.has_line() {
+            false => begin(upstream, ctx.bound.as_ref(), &pick),
+            // Behind those who came before.
+            true => Err(NobodyLeft::Full),
+        };
+        match begun {
+            Ok(begun) => ctx.begin(begun),
+            Err(NobodyLeft::Full) if upstream.queue_size() > 0 => {
+                return Ok(Next::Waits(Waiter {
+                    upstream: upstream.clone(),
+                    tried: Vec::new(),
+                    bound: ctx.bound,
+                    pick,
+                }));
+            }
+            Err(nobody) => return Err(reason(nobody)),
+        }
+        Ok(Next::Begins)
+    }
+}
+
+/// How a request goes on that has a route and a group.
+pub(super) enum Next {
+    /// It has its server.
+    Begins,
+    /// Every server that it may go to is full.
+    Waits(Waiter),
+}
+
+/// Why there is no server.
+pub(super) fn reason(nobody: NobodyLeft) -> Reason {
+    match nobody {
+        NobodyLeft::NoServer => Reason::NoServer,
+        NobodyLeft::Unresolved => Reason::NameUnresolved,
+        NobodyLeft::Full => Reason::ServersFull,
     }
 }
 

@@ -6,8 +6,10 @@ use pingora_proxy::Session;
 
 use super::{Proxy, RequestCtx, failure, pick};
 use crate::clock;
+use crate::domain::balancer::Pick;
+use crate::domain::queue::Waiter;
 use crate::domain::server::{InFlight, Server};
-use crate::domain::upstream::Upstream;
+use crate::domain::upstream::{NobodyLeft, Upstream};
 use crate::ports::server_tls::ServerTls;
 use crate::ports::telemetry::{Reason, RetryCause as Counted};
 use crate::spec::RetryCause;
@@ -112,7 +114,8 @@ impl Proxy {
         let failed = ctx.server().map(|server| server.id());
         let mut tried = ctx.tried().to_vec();
         tried.extend(failed);
-        let Some((upstream, server)) = self.next(ctx, &tried) else {
+        // An answer at hand is better than a wait.
+        let Some(Again::Begins(upstream, server)) = self.next(ctx, &tried) else {
             return Ok(());
         };
         if !self.spend(&upstream) {
@@ -136,15 +139,19 @@ impl Proxy {
         if !self.allows(ctx, cause) {
             return false;
         }
-        let Some((upstream, server)) = self.next(ctx, ctx.tried()) else {
+        let Some(again) = self.next(ctx, ctx.tried()) else {
             return false;
         };
+        let (Again::Begins(upstream, _) | Again::Waits(Waiter { upstream, .. })) = &again;
         // A connection that was closed already has asked nothing of its server.
-        if counted != Counted::StaleConnection && !self.spend(&upstream) {
+        if counted != Counted::StaleConnection && !self.spend(upstream) {
             return false;
         }
         self.metrics.retried(counted);
-        ctx.retry_on(upstream, server);
+        match again {
+            Again::Begins(upstream, server) => ctx.retry_on(upstream, server),
+            Again::Waits(waiter) => ctx.retry_later(waiter),
+        }
         true
     }
 
@@ -190,17 +197,29 @@ impl Proxy {
     }
 
     /// Another server of the same group, as it is now; none if the group is gone.
-    fn next(
-        &self,
-        ctx: &RequestCtx,
-        tried: &[crate::domain::server::ServerId],
-    ) -> Option<(Arc<Upstream>, InFlight)> {
+    fn next(&self, ctx: &RequestCtx, tried: &[crate::domain::server::ServerId]) -> Option<Again> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
         let pick = pick::pick(tried, ctx.key, clock::monotonic_ms());
-        let begun = pick::begin(upstream, ctx.bound.as_ref(), &pick);
-        Some((upstream.clone(), begun.ok()?))
+        match pick::begin(upstream, ctx.bound.as_ref(), &pick) {
+            Ok(begun) => Some(Again::Begins(upstream.clone(), begun)),
+            Err(NobodyLeft::Full) if upstream.queue_size() > 0 => Some(Again::Waits(Waiter {
+                tried: tried.to_vec(),
+                pick: Pick { tried: &[], ..pick },
+                upstream: upstream.clone(),
+                bound: ctx.bound,
+            })),
+            Err(_) => None,
+        }
     }
+}
+
+/// How a request goes on whose attempt failed.
+enum Again {
+    /// At this server.
+    Begins(Arc<Upstream>, InFlight),
+    /// At one that has room again.
+    Waits(Waiter),
 }
 
 /// The operator alone can mend a handshake that fails: the log says what the access log's reason does not.

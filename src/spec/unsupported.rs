@@ -8,7 +8,7 @@
 const KEYS: &[(&str, &[&str])] = &[
     ("control/tls", &["client_ca"]),
     ("state", &["local_copy", "redis", "host_keys"]),
-    ("upstreams/*", &["source", "queue"]),
+    ("upstreams/*", &["source"]),
     (
         "routes/*",
         &[

@@ -1,7 +1,9 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{HashSpec, HealthSpec, OutlierSpec, Percent, ServerSpec, Span, StickySpec, TlsSpec};
+use super::{
+    HashSpec, HealthSpec, OutlierSpec, Percent, QueueSpec, ServerSpec, Span, StickySpec, TlsSpec,
+};
 
 /// A group of servers as it is asked for. A field that is not set comes from the state's `defaults`
 /// and then from the product's.
@@ -57,6 +59,9 @@ pub struct UpstreamSpec {
     /// A change that leaves fewer usable servers is refused; default 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_healthy: Option<u32>,
+    /// Whether requests wait for a server that is at its `max_connections`; default: none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueSpec>,
     /// The revision that changed this group last; the group's ETag. Set by the one writer.
     #[serde(skip_serializing_if = "is_zero")]
     #[schema(read_only)]
@@ -87,6 +92,7 @@ impl UpstreamSpec {
             max_ejected: a.max_ejected.or(b.max_ejected),
             when_all_down: a.when_all_down.or(b.when_all_down),
             min_healthy: a.min_healthy.or(b.min_healthy),
+            queue: merged(a.queue, b.queue, QueueSpec::or),
             changed_at: a.changed_at,
         }
     }

@@ -32,6 +32,7 @@ mod keepalive;
 mod ledger;
 mod outages;
 mod proxying;
+mod queue;
 mod retries;
 mod routing;
 mod signals;

@@ -36,7 +36,9 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.state.in_flight.fetch_sub(1, Ordering::Relaxed);
+        // Sequentially consistent, so that either this sees who waits or the one who waits sees the room.
+        self.0.state.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.0.state.queue().serve();
     }
 }
 

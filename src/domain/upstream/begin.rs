@@ -22,10 +22,11 @@ impl Upstream {
         })
     }
 
-    /// Whether a server could take this request but for its limit. Looks at all, where nothing was found.
+    /// Whether a server could take this request but for its limit. Looks at all, where nothing was found: one
+    /// that is usable and was not found had no room, even if it has some by now.
     pub(super) fn is_full_for(&self, pick: &Pick<'_>) -> bool {
         let is_full = |server: &Arc<Server>| {
-            server.is_full()
+            server.limit().is_some()
                 && server.is_usable()
                 && !server.shared().ejection().is_out(pick.now)
                 && !pick.tried.contains(&server.id())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Upstream;
 use super::members::Listed;
 use crate::domain::balancer::Tier;
+use crate::domain::queue::Queue;
 use crate::domain::ramp::Ramp;
 use crate::domain::server::{Server, ServerState};
 use crate::spec::{Address, BalanceSpec, HealthSpec};
@@ -29,6 +30,7 @@ pub(super) fn tiers(
 pub(super) fn carried_over(
     listed: Vec<Listed<'_>>,
     health: Option<&HealthSpec>,
+    queue: &Arc<Queue>,
     before: Option<&Upstream>,
 ) -> Vec<Arc<Server>> {
     let old: HashMap<&Address, &Arc<Server>> = before
@@ -37,7 +39,7 @@ pub(super) fn carried_over(
         .map(|server| (server.address(), server))
         .collect();
     let start = health.and_then(|health| health.start).unwrap_or_default();
-    let new = || Arc::new(ServerState::new(start));
+    let new = || Arc::new(ServerState::with_queue(start, queue.clone()));
     let server = |Listed { spec, found }: Listed<'_>| {
         let old = old.get(&spec.address).copied();
         let state = old.map_or_else(new, |old| old.shared().clone());

@@ -13,8 +13,10 @@ label! {
         NoRoute => "no_route",
         /// The upstream has no server that may be picked.
         NoServer => "no_server",
-        /// Every server that may be picked works on as many requests as its `max_connections`.
+        /// Every server that may be picked works on as many requests as its `max_connections`, and as many wait as may.
         ServersFull => "servers_full",
+        /// The request waited for room at a server for longer than `queue.timeout`.
+        QueueTimeout => "queue_timeout",
         /// The upstream has no server yet: DNS has not answered for its names.
         NameUnresolved => "name_unresolved",
         /// No connection to any server came about: refused, unreachable or reset.
@@ -89,7 +91,7 @@ impl Reason {
             | Self::UpstreamCertificate
             | Self::UpstreamReset
             | Self::UpstreamInvalidResponse => 502,
-            Self::NoServer | Self::ServersFull | Self::NameUnresolved => 503,
+            Self::NoServer | Self::ServersFull | Self::QueueTimeout | Self::NameUnresolved => 503,
             Self::HttpVersion => 505,
             Self::ConnectTimeout | Self::UpstreamTimeout => 504,
         }
