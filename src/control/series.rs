@@ -18,7 +18,14 @@ pub(super) struct Series(pub(super) Arc<Snapshot>);
 
 impl Collector for Series {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let encoder = &mut encoder;
+        self.of_groups(&mut encoder)?;
+        self.of_servers(&mut encoder)?;
+        self.of_names(&mut encoder)
+    }
+}
+
+impl Series {
+    fn of_groups(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         self.upstreams(
             encoder,
             "pointsman_upstream_usable_servers",
@@ -42,7 +49,10 @@ impl Collector for Series {
             "pointsman_queue_length",
             "Requests that wait for a server of the group with room",
             |upstream| upstream.queue().waiting(),
-        )?;
+        )
+    }
+
+    fn of_servers(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         self.gauges(
             encoder,
             "pointsman_server_up",
@@ -66,7 +76,10 @@ impl Collector for Series {
             "pointsman_server_failures",
             "Attempts sent to the server that failed",
             |server| server.shared().failures(),
-        )?;
+        )
+    }
+
+    fn of_names(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         self.names(
             encoder,
             "pointsman_name_resolved",
@@ -88,9 +101,7 @@ impl Collector for Series {
             },
         )
     }
-}
 
-impl Series {
     fn upstreams(
         &self,
         encoder: &mut DescriptorEncoder<'_>,

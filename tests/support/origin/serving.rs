@@ -179,30 +179,41 @@ fn serve(shared: &Shared, number: usize, stream: &TcpStream, name: &str) -> io::
             Reply::Reset => return SockRef::from(stream).set_linger(Some(Duration::ZERO)),
         };
         let ends = !goes_on || answers == shared.state().close_after;
-        // Said before the write: the client may act on the response before this thread runs again.
-        let mut state = shared.state();
-        state.set_answered(place, true);
-        let mut writer = stream;
-        // Whoever ends idle connections waits for a short answer; a long one may wait for its reader.
-        let written = if bytes.len() <= SHORT {
-            writer.write_all(&bytes)
-        } else {
-            drop(state);
-            let written = writer.write_all(&bytes);
-            state = shared.state();
-            written
-        };
-        if let Err(gone) = written {
-            state.set_answered(place, false);
-            return Err(gone);
-        }
-        state.set_idle(number, true);
-        drop(state);
+        shared.answer(number, place, stream, &bytes)?;
         if ends {
             break;
         }
     }
     stream.shutdown(Shutdown::Both)
+}
+
+impl Shared {
+    /// Sends the answer to the request at this place of the record. Who ends idle connections waits for a short
+    /// answer; a long one may wait for its reader.
+    fn answer(
+        &self,
+        number: usize,
+        place: usize,
+        mut stream: &TcpStream,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let mut state = self.state();
+        // Said before the write: the client may act on the response before this thread runs again.
+        state.set_answered(place, true);
+        let written = if bytes.len() <= SHORT {
+            stream.write_all(bytes)
+        } else {
+            drop(state);
+            let written = stream.write_all(bytes);
+            state = self.state();
+            written
+        };
+        match &written {
+            Ok(()) => state.set_idle(number, true),
+            Err(_) => state.set_answered(place, false),
+        }
+        written
+    }
 }
 
 /// Fits into the buffers of any socket.
