@@ -19,30 +19,7 @@ pub(super) struct Series(pub(super) Arc<Snapshot>);
 impl Collector for Series {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         let encoder = &mut encoder;
-        self.upstreams(
-            encoder,
-            "pointsman_upstream_usable_servers",
-            "Servers of the group that could take requests",
-            |upstream| upstream.usable_servers(),
-        )?;
-        self.upstreams(
-            encoder,
-            "pointsman_upstream_servers",
-            "Servers of the group",
-            |upstream| upstream.servers().len(),
-        )?;
-        self.upstreams(
-            encoder,
-            "pointsman_upstream_all_down",
-            "Whether no server of the group could take requests",
-            |upstream| usize::from(upstream.is_all_down()),
-        )?;
-        self.upstreams(
-            encoder,
-            "pointsman_queue_length",
-            "Requests that wait for a server of the group with room",
-            |upstream| upstream.queue().waiting(),
-        )?;
+        self.groups(encoder)?;
         self.gauges(
             encoder,
             "pointsman_server_up",
@@ -91,6 +68,33 @@ impl Collector for Series {
 }
 
 impl Series {
+    fn groups(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        self.upstreams(
+            encoder,
+            "pointsman_upstream_usable_servers",
+            "Servers of the group that could take requests",
+            |upstream| upstream.usable_servers(),
+        )?;
+        self.upstreams(
+            encoder,
+            "pointsman_upstream_servers",
+            "Servers of the group",
+            |upstream| upstream.servers().len(),
+        )?;
+        self.upstreams(
+            encoder,
+            "pointsman_upstream_all_down",
+            "Whether no server of the group could take requests",
+            |upstream| usize::from(upstream.is_all_down()),
+        )?;
+        self.upstreams(
+            encoder,
+            "pointsman_queue_length",
+            "Requests that wait for a server of the group with room",
+            |upstream| upstream.queue().waiting(),
+        )
+    }
+
     fn upstreams(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
