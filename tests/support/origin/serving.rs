@@ -152,26 +152,16 @@ fn serve(shared: &Shared, number: usize, stream: &TcpStream, name: &str) -> io::
             pause(delay);
         }
         shared.wait_for_release();
+        let answer = |status, headers: &[_], body: &[u8]| {
+            response(status, headers, body, nonce.as_deref(), keeps, head_only)
+        };
         let (bytes, goes_on) = match reply {
-            Reply::Name => (
-                response(
-                    200,
-                    &[],
-                    name.as_bytes(),
-                    nonce.as_deref(),
-                    keeps,
-                    head_only,
-                ),
-                keeps,
-            ),
+            Reply::Name => (answer(200, &[], name.as_bytes()), keeps),
             Reply::Answer {
                 status,
                 headers,
                 body,
-            } => (
-                response(status, &headers, &body, nonce.as_deref(), keeps, head_only),
-                keeps,
-            ),
+            } => (answer(status, &headers, &body), keeps),
             Reply::Raw(bytes) => (bytes, true),
             Reply::RawThenClose(bytes) => (bytes, false),
             Reply::Close => break,
