@@ -3,6 +3,7 @@
 
 pub mod balancer;
 pub mod budget;
+pub mod damping;
 pub mod ejection;
 pub mod hashing;
 pub mod latency;

@@ -89,16 +89,20 @@ pub(super) struct ServerStatus {
     /// Attempts of these that failed.
     failures: u64,
     last_check: Option<LastCheckView>,
+    /// The last 20 probes, the newest first. Left out before the first one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    last_checks: Vec<LastCheckView>,
 }
 
-/// How the last probe went.
+/// How a probe went.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LastCheck)]
 struct LastCheckView {
     #[schema(format = DateTime)]
     at: String,
     ok: bool,
-    duration_ms: u64,
+    duration_ms: u32,
     detail: String,
 }
 
@@ -210,6 +214,7 @@ impl ServerStatus {
             requests: states.clone().map(|state| state.requests()).sum(),
             failures: states.map(|state| state.failures()).sum(),
             last_check: None,
+            last_checks: Vec::new(),
         }
     }
 
@@ -217,6 +222,7 @@ impl ServerStatus {
         let shared = server.shared();
         let now = clock::monotonic_ms();
         let last_check = shared.last_check();
+        let last_checks = shared.last_checks().into_iter();
         let since = Some(shared.health_since()).filter(|&since| since > 0);
         Self {
             state: server.state(now).as_str(),
@@ -227,6 +233,7 @@ impl ServerStatus {
             requests: shared.requests(),
             failures: shared.failures(),
             last_check: last_check.map(LastCheckView::new),
+            last_checks: last_checks.map(LastCheckView::new).collect(),
         }
     }
 }
@@ -242,6 +249,9 @@ fn reason(server: &Server, last_check: Option<&LastCheck>, now: u64) -> String {
         State::Draining => "drained by an operator: finishes what it has".into(),
         State::Full => "works on as many requests as `max_connections` allows".into(),
         State::SlowStart => "its share grows since it takes requests again".into(),
+        State::Unhealthy if last_check.is_some_and(|check| check.ok) => {
+            seen("checks pass again, not often enough yet")
+        }
         State::Unhealthy => seen("checks fail"),
         State::Ejected => {
             let left = server.shared().ejection().until().saturating_sub(now);
@@ -260,7 +270,7 @@ impl LastCheckView {
             at: Timestamp::from_unix_ms(check.at).to_string(),
             ok: check.ok,
             duration_ms: check.duration_ms,
-            detail: check.detail,
+            detail: check.detail.to_string(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One member of a group: what the operator wants of it, what was observed of it, and both together.
 
+mod checks;
 mod in_flight;
 mod shared;
 
@@ -9,8 +10,9 @@ use super::ramp::{Ramp, WHOLE};
 pub use super::state::State;
 use crate::spec::{Address, Admin, Labels, ServerSpec};
 
+pub use checks::LastCheck;
 pub use in_flight::InFlight;
-pub use shared::{LastCheck, ServerId, ServerState};
+pub use shared::{ServerId, ServerState};
 
 /// What checks observed. Only checks change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,6 +22,11 @@ impl Streak {
         }
     }
 
+    /// So many passes in a row make a verdict from now on.
+    pub fn set_rise(&mut self, rise: u32) {
+        self.rise = rise.max(1);
+    }
+
     /// Takes a result; answers the verdict when this result completes one.
     pub fn record(&mut self, passed: bool) -> Option<Health> {
         self.length = if self.passing == passed {

@@ -11,6 +11,7 @@ use super::groups::Watch;
 use super::probe::Aim;
 use super::{HealthChecker, ProbeEnd};
 use crate::clock;
+use crate::domain::damping::Damping;
 use crate::domain::server::{Health, LastCheck, ServerState};
 use crate::domain::streak::Streak;
 use crate::spec::{Address, Name};
@@ -24,6 +25,13 @@ pub(super) struct Schedule {
     /// The name that it was found by.
     pub(super) found_by: Option<Address>,
     pub(super) state: Arc<ServerState>,
+}
+
+/// What the probes of one server have come to so far.
+struct Course {
+    streak: Streak,
+    damping: Damping,
+    begun: Instant,
 }
 
 /// What one probe came to.
@@ -50,7 +58,11 @@ impl Schedule {
             }
         };
         let check = &self.watch.check;
-        let mut streak = Streak::new(check.fall, check.rise);
+        let mut course = Course {
+            streak: Streak::new(check.fall, check.rise),
+            damping: Damping::default(),
+            begun: Instant::now(),
+        };
         let mut due = Instant::now() + check.interval.mul_f64((self.checker.random)());
         loop {
             let late = wait_until(due).await;
@@ -64,7 +76,7 @@ impl Schedule {
             let outcome = self.probe(&aim, late).await;
             drop(permits);
             let passed = outcome.end == ProbeEnd::Pass;
-            self.record(&mut streak, outcome);
+            self.record(&mut course, outcome);
             due = started + self.jittered(self.pause(passed));
         }
     }
@@ -135,29 +147,50 @@ impl Schedule {
         }
     }
 
-    fn record(&self, streak: &mut Streak, outcome: Outcome) {
-        let now = (self.checker.clock)();
+    fn record(&self, course: &mut Course, outcome: Outcome) {
+        let at = (self.checker.clock)();
         let passed = outcome.end == ProbeEnd::Pass;
-        self.state.set_last_check(LastCheck {
-            at: now,
+        self.state.add_check(LastCheck {
+            at,
             ok: passed,
-            duration_ms: u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX),
-            detail: outcome.detail.clone(),
+            duration_ms: u32::try_from(outcome.took.as_millis()).unwrap_or(u32::MAX),
+            detail: outcome.detail.as_str().into(),
         });
         self.checker.observer.probed(outcome.end);
+        let now = u64::try_from(course.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let rise = self.passes_needed(&course.damping, now);
+        course.streak.set_rise(rise);
         if outcome.end != ProbeEnd::Discarded
-            && let Some(health) = streak.record(passed)
-            && self.state.set_health(health, now)
+            && let Some(health) = course.streak.record(passed)
+            && self.state.set_health(health, at)
         {
+            if health == Health::Down {
+                course.damping.fall(now);
+            }
             if health == Health::Up {
                 // Two in a row and more have passed since it was down: that says more than requests before.
                 self.state.ejection().readmit(clock::monotonic_ms());
             }
-            self.announce(health, &outcome.detail);
+            self.announce(health, rise, &outcome.detail);
         }
     }
 
-    fn announce(&self, health: Health, detail: &str) {
+    /// A server that flaps has to pass more often, unless nothing better is left.
+    fn passes_needed(&self, damping: &Damping, now: u64) -> u32 {
+        let rise = self.watch.check.rise;
+        let passes = damping.passes(rise, now);
+        if passes == rise || self.state.health() != Health::Down {
+            return rise;
+        }
+        let snapshot = self.checker.snapshot.load_full();
+        let upstream = snapshot.upstream(&self.upstream);
+        match upstream.is_none_or(|upstream| upstream.is_all_down()) {
+            true => rise,
+            false => passes,
+        }
+    }
+
+    fn announce(&self, health: Health, rise: u32, detail: &str) {
         let (upstream, address) = (&self.upstream, &self.address);
         let check = &self.watch.check;
         let reason = if health == Health::Down {
@@ -165,7 +198,7 @@ impl Schedule {
             log::warn!("server {address} of {upstream} is down: {reason}");
             reason
         } else {
-            let reason = format!("{}, last: {detail}", counted(check.rise, "pass", "es"));
+            let reason = format!("{}, last: {detail}", counted(rise, "pass", "es"));
             log::info!("server {address} of {upstream} is up: {reason}");
             reason
         };

@@ -32,6 +32,21 @@ fn a_group_that_is_all_down_is_one_line_in_the_log_and_a_gauge() {
     assert_eq!(response.header("retry-after"), Some("1"));
     assert_eq!(edge.record("/down")["reason"], "no_server");
 
+    let status = edge.control().get("/v1/status").is(200).json;
+    let server = &status["upstreams"][0]["servers"][0]["status"];
+    let checks = server["last_checks"].as_array().unwrap();
+    assert!((2..=20).contains(&checks.len()), "{checks:?}");
+    for check in checks {
+        assert_eq!(
+            (&check["ok"], &check["detail"]),
+            (&json!(false), &json!("connect refused"))
+        );
+        assert!(
+            check["at"].is_string() && check["duration_ms"].is_u64(),
+            "{check}"
+        );
+    }
+
     let alive = Origin::start();
     let server = json!({ "address": alive.address().to_string() });
     let added = edge.control().post("/v1/upstreams/web/servers", &server);

@@ -1,7 +1,8 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Health;
+use super::checks::{Checks, LastCheck};
 use crate::domain::ejection::Ejection;
 use crate::domain::latency::Latency;
 use crate::domain::queue::Queue;
@@ -33,21 +34,7 @@ pub struct ServerState {
     latency: Latency,
     ejection: Ejection,
     queue: Arc<Queue>,
-    /// Boxed, so that what requests touch fits into 64 bytes.
-    last_check: Mutex<Option<Box<LastCheck>>>,
-}
-
-/// How the last probe went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastCheck {
-    /// When it ended, in milliseconds since 1970.
-    pub at: u64,
-    /// Whether it passed.
-    pub ok: bool,
-    /// How long it took, in milliseconds.
-    pub duration_ms: u64,
-    /// What was seen: the status, or why it failed.
-    pub detail: String,
+    checks: Checks,
 }
 
 impl ServerState {
@@ -74,7 +61,7 @@ impl ServerState {
             latency: Latency::default(),
             ejection: Ejection::default(),
             queue,
-            last_check: Mutex::new(None),
+            checks: Checks::default(),
         }
     }
 
@@ -118,18 +105,17 @@ impl ServerState {
 
     /// How the last probe went. For pages and probes: no request takes this lock.
     pub fn last_check(&self) -> Option<LastCheck> {
-        self.lock_last_check().as_deref().cloned()
+        self.checks.last()
+    }
+
+    /// How the last 20 probes went, the newest first.
+    pub fn last_checks(&self) -> Vec<LastCheck> {
+        self.checks.all()
     }
 
     /// Records a probe.
-    pub fn set_last_check(&self, check: LastCheck) {
-        *self.lock_last_check() = Some(Box::new(check));
-    }
-
-    fn lock_last_check(&self) -> MutexGuard<'_, Option<Box<LastCheck>>> {
-        self.last_check
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    pub fn add_check(&self, check: LastCheck) {
+        self.checks.add(check);
     }
 
     /// Requests that it works on now.

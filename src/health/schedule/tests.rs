@@ -244,3 +244,60 @@ async fn a_pass_counts_however_late_it_is() {
     }
     assert_eq!(world.state("web", 1).health(), Health::Up);
 }
+
+/// When a server that falls every few probes comes up again: after how many passes each time.
+async fn flapping(others: &[u16]) -> Vec<String> {
+    let health = json!({ "interval": "1s", "fall": 1, "rise": 1, "start": "up" });
+    let servers = others.iter().copied().chain([1]);
+    let web = group(servers, health);
+    let fails = std::sync::atomic::AtomicUsize::new(0);
+    // Fails once, then passes 20 times: enough to come up, far too little to be believed for ever.
+    let script = move |_, port| {
+        let is_pass = port != 1 || !fails.fetch_add(1, Ordering::Relaxed).is_multiple_of(21);
+        (Duration::ZERO, is_pass)
+    };
+    let world = World::start(0, json!({ "web": web }), script);
+    sleep(140 * SECOND).await;
+    let verdicts = world.fake.verdicts().into_iter();
+    let ups = verdicts.filter(|(_, port, health, _)| (*port, *health) == (1, Health::Up));
+    ups.map(|(.., reason)| reason).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_flaps_has_to_pass_more_often_each_time() {
+    let ups = flapping(&[2]).await;
+    let passes = [
+        "1 pass,",
+        "2 passes,",
+        "4 passes,",
+        "8 passes,",
+        "16 passes,",
+    ];
+    for (up, passes) in ups.iter().zip(passes) {
+        assert!(up.starts_with(passes), "{ups:?}");
+    }
+    assert!(ups.len() >= passes.len(), "{ups:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_server_of_a_group_comes_up_as_soon_as_ever() {
+    let ups = flapping(&[]).await;
+    assert!(ups.len() >= 5, "{ups:?}");
+    assert!(ups.iter().all(|up| up.starts_with("1 pass,")), "{ups:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_twenty_checks_are_kept() {
+    let web = group([1], json!({ "interval": "1s", "fall": 3 }));
+    let results = |number, _| (SECOND / 4, number % 2 == 0);
+    let world = World::start(0, json!({ "web": web }), results);
+    sleep(60 * SECOND).await;
+    let state = world.state("web", 1);
+    let checks = state.last_checks();
+    assert_eq!(checks.len(), 20);
+    assert_eq!(state.last_check().as_ref(), checks.first());
+    for pair in checks.windows(2) {
+        assert_ne!(pair[0].ok, pair[1].ok);
+        assert_eq!(pair[0].duration_ms / 10, 25);
+    }
+}
