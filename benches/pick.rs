@@ -10,6 +10,9 @@ mod support;
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use criterion::{
     BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime,
@@ -34,7 +37,37 @@ fn pick(c: &mut Criterion) {
             }
             group.finish();
         }
+        let mut group =
+            c.benchmark_group(format!("pick {policy} while 1,000 states change a second"));
+        for servers in [10, 1_000, 100_000] {
+            let upstream = upstream(servers, policy, [true, true]);
+            while_changing(&upstream, || measure(&mut group, &upstream, servers));
+        }
+        group.finish();
     }
+}
+
+/// Every other server goes down and comes back, one change each millisecond on a thread of its own.
+fn while_changing(upstream: &Upstream, measure: impl FnOnce()) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let changing = upstream.servers().iter().skip(1).step_by(2);
+            let both = [Health::Down, Health::Up];
+            let mut changes = changing
+                .cycle()
+                .flat_map(|server| both.map(|health| (server, health)));
+            while !is_over.load(Ordering::Relaxed) {
+                if let Some((server, health)) = changes.next() {
+                    server.shared().set_health(health, 1);
+                }
+                #[allow(clippy::disallowed_methods, reason = "a pace, not a wait")]
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        measure();
+        is_over.store(true, Ordering::Relaxed);
+    });
 }
 
 /// One group; servers are up by their place, even and odd.

@@ -115,12 +115,14 @@ impl Check {
     }
 }
 
-/// gRPC follows the group, since there is one type for both; `http` and `https` say it themselves.
+/// gRPC follows the group, since there is one type for both, and so does a check without a type; `http` and `https` say it
+/// themselves.
 fn security(spec: &HealthSpec, upstream: &Upstream) -> Option<Security> {
     let tls = upstream.tls();
     match spec.kind {
         Some(CheckType::Https) => {}
-        Some(CheckType::Grpc) if tls.is_some() => {}
+        // Where requests go over TLS, a check without it could only fail.
+        None | Some(CheckType::Grpc) if tls.is_some() => {}
         _ => return None,
     }
     let of_group = || match &tls?.spec().sni {

@@ -21,6 +21,7 @@ fn edge(origins: &[Origin], keys: &str) -> Edge {
         .with(&web.to_string())
         .with(&format!("upstreams: {{ web: {{ {keys} }} }}"))
         .with("{ log: { level: error }, access_log: { path: 'off' } }")
+        .listener("limits: { keepalive_requests: 0 }")
         .route("*", "web")
         .start()
 }
@@ -75,7 +76,7 @@ fn no_get_fails_while_one_of_four_servers_is_killed_and_restarted_at_random() {
 
 /// A request that was executed twice is none that failed, if its method is idempotent.
 fn no_failure(tally: &Tally) {
-    assert_eq!(tally.answered, tally.sent, "{tally}");
+    assert!(tally.faults.is_empty(), "{tally}; {:?}", tally.faults);
     assert!(
         tally.crossed.is_empty() && tally.unseen.is_empty(),
         "{tally}"

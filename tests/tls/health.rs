@@ -39,6 +39,7 @@ fn a_server_that_proves_its_name_is_up_over_https() {
     for more in [
         "tls: { ca: '{ca}' }, health: { type: https, interval: 20ms, sni: a.example, body: 'a.example' }",
         "tls: { ca: '{ca}', sni: a.example }, health: { type: https, interval: 20ms }",
+        "tls: { ca: '{ca}', sni: a.example }, health: { interval: 20ms }",
         "tls: { ca: '{ca}' }, health: { type: https, interval: 20ms, host: 'a.example:8443' }",
         "tls: { ca: '{ca}' }, host: a.example, health: { type: https, interval: 20ms, request: \"GET / HTTP/1.0\\r\\n\\r\\n\" }",
         "tls: { verify: false }, health: { type: https, interval: 20ms }",
