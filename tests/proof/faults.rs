@@ -181,3 +181,50 @@ fn no_request_goes_to_servers_that_were_known_to_be_down_before_a_restart() {
         up.iter().for_each(Origin::forget);
     }
 }
+
+#[test]
+fn a_starved_process_takes_no_server_for_down() {
+    let origins = Origin::many(20);
+    let checks =
+        "health: { type: http, interval: 200ms, timeout: 150ms, fall: 2 }, retry: { attempts: 1 }";
+    let edge = edge(&origins, checks);
+    let healthy = || {
+        let shown = edge.control().get("/v1/upstreams/web").is(200).json;
+        let servers = shown["servers"].as_array().unwrap().clone();
+        let up = |server: &&serde_json::Value| server["status"]["health"] == "up";
+        servers.iter().filter(up).count()
+    };
+    until("all are up", || (healthy() == 20).then_some(()));
+    let seconds = size(4, 600) as u64;
+    let (began, mut fewest, mut looks) = (Instant::now(), 20, 0);
+    let ledger = thread::scope(|scope| {
+        // Far more than the machine has cores, at the same rights.
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let mut number = 1u64;
+                while began.elapsed() < Duration::from_secs(seconds) {
+                    (0..10_000)
+                        .for_each(|_| number = std::hint::black_box(number.rotate_left(7) ^ 1));
+                }
+            });
+        }
+        let ledger = Ledger::new();
+        let mut client = edge.client();
+        while began.elapsed() < Duration::from_secs(seconds) {
+            let _in_the_ledger = ledger.record(|nonce| client.try_get("/", &[("X-Nonce", nonce)]));
+            fewest = fewest.min(healthy());
+            looks += 1;
+            pause(Duration::from_millis(50));
+        }
+        ledger
+    });
+    let metrics = edge.control().get("/metrics").is(200).text;
+    let discarded = metrics
+        .lines()
+        .find(|line| line.contains("result=\"discarded\""));
+    println!(
+        "{seconds} s with 16 threads that compute beside it: {fewest} of 20 servers up at least, in {looks} looks; {discarded:?}"
+    );
+    ledger.settle(&origins).assert_flawless();
+    assert_eq!(fewest, 20);
+}
