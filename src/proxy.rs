@@ -26,6 +26,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
+use http::header::UPGRADE;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -230,7 +231,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            return tunnel(session, ctx, self.settings.limits.websocket_idle);
+            return tunnel(session, response, ctx, self.settings.limits.websocket_idle);
         }
         strictness::check_response(response, ctx)?;
         if response.status.is_informational() {
@@ -369,8 +370,15 @@ pub fn routed_and_forwarded(target: &[u8]) -> Result<Option<(String, Vec<u8>)>> 
 }
 
 /// The server switches protocols: that is for a WebSocket that was asked for, and nothing else.
-fn tunnel(session: &mut Session, ctx: &mut RequestCtx, idle: Option<Duration>) -> Result<()> {
-    if !ctx.asks_for_tunnel {
+fn tunnel(
+    session: &mut Session,
+    response: &ResponseHeader,
+    ctx: &mut RequestCtx,
+    idle: Option<Duration>,
+) -> Result<()> {
+    let protocol = response.headers.get(UPGRADE);
+    let is_websocket = protocol.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if !ctx.asks_for_tunnel || !is_websocket {
         let error = Error::explain(ErrorType::InvalidHTTPHeader, "101 that nobody asked for");
         return Err(error.into_up());
     }

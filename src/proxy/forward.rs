@@ -2,7 +2,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use ipnet::IpNet;
@@ -120,6 +121,9 @@ pub(super) fn request(
         return Ok(());
     };
     to_origin_form(request);
+    if session.is_http2() && request.version != Version::HTTP_2 {
+        join_cookies(request)?;
+    }
     if let Some(sticky) = upstream.sticky() {
         sticky::hide(sticky, request)?;
     }
@@ -149,11 +153,39 @@ pub(super) fn request(
     if !is_trusted || !request.headers.contains_key(X_FORWARDED_HOST) {
         set(request, "X-Forwarded-Host", received)?;
     }
+    if !is_trusted {
+        for name in &FORGED {
+            if request.headers.contains_key(name) {
+                request.remove_header(name);
+            }
+        }
+    }
     request.insert_header("X-Request-ID", ctx.request_id.value())?;
     if !upstream.keeps_connections() && request.version != Version::HTTP_2 {
         request.insert_header(CONNECTION, HeaderValue::from_static("close"))?;
     }
     Ok(())
+}
+
+/// What else servers believe of a client: removed where nobody who is trusted has said it (RFC 7239 section 8.1).
+const FORGED: [HeaderName; 5] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-forwarded-ssl"),
+];
+
+/// HTTP/2 splits cookies; servers of HTTP/1.1 must get them in one line (RFC 9113 section 8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    let crumbs = request.headers.get_all(COOKIE);
+    if crumbs.iter().nth(1).is_none() {
+        return Ok(());
+    }
+    let crumbs: Vec<&[u8]> = crumbs.iter().map(HeaderValue::as_bytes).collect();
+    let whole =
+        HeaderValue::from_bytes(&crumbs.join(&b"; "[..])).or_err(InternalError, "cookies")?;
+    request.insert_header(COOKIE, whole)
 }
 
 /// Whether a trusted sender says that the client spoke TLS.

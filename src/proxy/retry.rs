@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use pingora_core::{Error, ErrorSource, ErrorType, Result, RetryType};
 use pingora_proxy::Session;
 
@@ -75,7 +76,10 @@ impl Proxy {
         let is_refused = was_refused(&error);
         let is_stale =
             (is_refused || reused && reason == Reason::UpstreamReset) && ctx.stale < MOST_STALE;
-        if !is_stale {
+        // A tunnel ends as its two sides please, also by falling silent: that is no fault of the server's.
+        let written = session.response_written();
+        let was_tunnel = written.is_some_and(|head| is_tunnel(head.status));
+        if !is_stale && !was_tunnel {
             self.note_failure(ctx);
         }
         ctx.failed(reason.as_str());
@@ -249,11 +253,17 @@ fn was_refused(error: &Error) -> bool {
     *error.etype() == ErrorType::H2Error && matches!(error.retry, RetryType::Decided(true))
 }
 
-/// Whether nothing but interim responses was passed on.
+/// Whether nothing but interim responses was passed on. A tunnel is no interim response: what comes behind 101 is
+/// the client's and the server's own.
 pub(super) fn is_unanswered(session: &Session) -> bool {
+    let is_interim = |status: StatusCode| status.is_informational() && !is_tunnel(status);
     session
         .response_written()
-        .is_none_or(|head| head.status.is_informational())
+        .is_none_or(|head| is_interim(head.status))
+}
+
+fn is_tunnel(status: StatusCode) -> bool {
+    status == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// `unseen`: the server has not looked at the request.

@@ -2,7 +2,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use http::Version;
 use ipnet::IpNet;
+use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
 /// What one listener's proxy is set to.
@@ -49,5 +51,10 @@ impl ClientLimits {
             session.set_keepalive(Some(0));
         }
         session.set_read_timeout(None);
+        // RFC 9110 section 15.2: a client of HTTP/1.0 takes an interim response for the answer.
+        let is_old = session.req_header().version == Version::HTTP_10;
+        if let ServerSession::H1(session) = session.as_downstream_mut() {
+            session.set_ignore_info_resp(is_old);
+        }
     }
 }

@@ -1,9 +1,9 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
@@ -87,6 +87,8 @@ pub(super) fn check_response(response: &mut ResponseHeader, ctx: &mut RequestCtx
             return Err(invalid(ResponseRule::InterimMany));
         }
     }
+    let has_no_body =
+        response.status.is_informational() || response.status == StatusCode::NO_CONTENT;
     let lines = |name| {
         response
             .headers
@@ -96,6 +98,12 @@ pub(super) fn check_response(response: &mut ResponseHeader, ctx: &mut RequestCtx
     };
     let is_current = response.version != Version::HTTP_10;
     check_codings(lines(TRANSFER_ENCODING), is_current).map_err(invalid)?;
+    if has_no_body {
+        // RFC 9112 section 6.1, RFC 9110 section 8.6: neither may stand there.
+        response.remove_header(&TRANSFER_ENCODING);
+        response.remove_header(&CONTENT_LENGTH);
+        return Ok(());
+    }
     if let Some(length) = one_length(lines(CONTENT_LENGTH)).map(<[u8]>::to_vec) {
         response.insert_header(CONTENT_LENGTH, length)?;
     }
@@ -166,6 +174,9 @@ fn of_http2(head: &RequestHeader, limits: &ClientLimits) -> Option<Reason> {
             HOST => hosts.add(value),
             TRANSFER_ENCODING => codings.add(value),
             CONTENT_LENGTH => lengths.add(value),
+            EXPECT if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+                return Some(Rule::Expectation.into());
+            }
             _ => {}
         }
         if is_odd(name, value) {

@@ -1,8 +1,10 @@
 //! Where a request begins and ends, and what is refused because that cannot be told.
 
+use super::proxying::{edge_to, skip_head};
 use crate::support::{Edge, Origin, RawOrigin, Reply};
 use serde_json::json;
-use std::io::ErrorKind;
+use std::io::{BufReader, ErrorKind, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 /// Far longer than an answer takes, far shorter than any timeout.
@@ -333,4 +335,34 @@ fn chunked(body: &[u8]) -> Vec<u8> {
     }
     all.extend(b"0\r\n\r\n");
     all
+}
+
+#[test]
+fn a_client_of_http_1_0_gets_no_interim_response() {
+    let origin = RawOrigin::start(|mut stream: &TcpStream, _| {
+        skip_head(&mut BufReader::new(stream));
+        let hints = "HTTP/1.1 103 Early Hints\r\nContent-Length: 5\r\n\r\n";
+        let answer = "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let _gone = stream.write_all(format!("{hints}{answer}").as_bytes());
+    });
+    let edge = edge_to(origin.address());
+    let ask = |version: &str| {
+        let mut client = edge.client();
+        client.send(format!(
+            "GET / HTTP/{version}\r\nHost: a\r\nConnection: close\r\n\r\n"
+        ));
+        String::from_utf8(client.rest()).unwrap().to_lowercase()
+    };
+    let (old, current) = (ask("1.0"), ask("1.1"));
+    assert!(
+        old.starts_with("http/1.1 204") || old.starts_with("http/1.0 204"),
+        "{old}"
+    );
+    assert!(current.starts_with("http/1.1 103"), "{current}");
+    for answer in [old, current] {
+        assert!(
+            !answer.contains("content-length") && !answer.contains("transfer-encoding"),
+            "{answer}"
+        );
+    }
 }

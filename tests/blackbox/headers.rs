@@ -103,6 +103,11 @@ fn what_an_untrusted_sender_says_about_the_client_is_replaced() {
         ("X-Forwarded-For", "7.7.7.7"),
         ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Host", "evil.example"),
+        ("Forwarded", "for=6.6.6.6;host=evil.example"),
+        ("X-Forwarded-Port", "1"),
+        ("X-Forwarded-Prefix", "/admin"),
+        ("X-Forwarded-Server", "evil"),
+        ("X-Forwarded-Ssl", "on"),
         ("X-Request-ID", "chosen"),
     ];
     let request = seen(&edge, &origin, "a.example:81", &given);
@@ -117,6 +122,15 @@ fn what_an_untrusted_sender_says_about_the_client_is_replaced() {
             [value],
             "{name}"
         );
+    }
+    for name in [
+        "forwarded",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-server",
+        "x-forwarded-ssl",
+    ] {
+        assert_eq!(request.header(name), None, "{name}");
     }
     let id = request.header("x-request-id").unwrap();
     assert!(

@@ -250,3 +250,58 @@ fn assert_unasked(origin: &Origin) {
         assert!(!seen.headers.has(gone), "{gone}: {:?}", seen.headers);
     }
 }
+
+#[test]
+fn a_tunnel_that_falls_silent_or_breaks_is_never_begun_again_elsewhere() {
+    let asked = || {
+        RawOrigin::start(|mut stream: &TcpStream, _| {
+            let mut reader = BufReader::new(stream);
+            skip_head(&mut reader);
+            stream.write_all(AGREE).unwrap();
+            let mut line = String::new();
+            while matches!(reader.read_line(&mut line), Ok(1..)) {
+                if line == "break\n" {
+                    return socket2::SockRef::from(stream)
+                        .set_linger(Some(std::time::Duration::ZERO))
+                        .unwrap();
+                }
+                stream.write_all(line.to_uppercase().as_bytes()).unwrap();
+                line.clear();
+            }
+        })
+    };
+    for last in ["one\n", "break\n"] {
+        let origins = [asked(), asked()];
+        let servers = origins.each_ref().map(RawOrigin::address);
+        let web = json!({ "upstreams": { "web": { "servers": servers } } });
+        let edge = Edge::builder()
+            .with(&web.to_string())
+            .route("*", "web")
+            .listener("limits: { websocket_idle: 400ms }")
+            .start();
+        let mut client = edge.client();
+        client.send(ASK);
+        assert_opens(&mut client);
+        assert_echoes(&mut client);
+        client.send(last);
+        let rest = String::from_utf8(client.rest()).unwrap();
+        assert_eq!(rest, if last == "one\n" { "ONE\n" } else { "" });
+        let asked: usize = origins.iter().map(RawOrigin::connections).sum();
+        assert_eq!(asked, 1, "{last}");
+        let shown = edge.control().get("/v1/upstreams/web").is(200).json;
+        for server in shown["servers"].as_array().unwrap() {
+            assert_ne!(server["status"]["state"], "ejected", "{last}");
+        }
+    }
+}
+
+#[test]
+fn a_switch_to_another_protocol_is_refused() {
+    let origin = agreeing(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n",
+    );
+    let edge = edge_to(origin.address());
+    let mut client = edge.client();
+    client.send(ASK);
+    assert!(client.read_to("\r\n\r\n").starts_with("HTTP/1.1 502 "));
+}
