@@ -251,11 +251,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
             }
             Protocol::Http2 => {
                 let _place = place;
+                let guard = Guard::new(stream, entrance.limits.clone()).of_http2();
                 Arc::new(Http2Proxy::new(
                     entrance.proxy.clone(),
                     entrance.http2_limits,
                 ))
-                .process_new(stream, shutdown)
+                .process_new(Box::new(guard), shutdown)
                 .await
             }
         }

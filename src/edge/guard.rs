@@ -5,6 +5,7 @@
 //! turn behind the requests before it; nothing is read from the connection after that.
 
 mod deadline;
+mod frames;
 mod plumbing;
 mod reading;
 
@@ -19,6 +20,7 @@ use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_http::ResponseHeader;
 
 use self::deadline::{Deadline, Pace};
+use self::frames::Frames;
 use self::reading::Stage;
 use crate::ports::client_connection::ClientConnection;
 use crate::strict::HeadLimits;
@@ -99,6 +101,13 @@ impl Guard {
     /// The first byte has come already.
     pub(super) fn begun(mut self, since: Option<Instant>) -> Self {
         self.stage = Stage::beginning(since);
+        self
+    }
+
+    /// The connection carries HTTP/2, which is passed on as it is: only its times are kept. Its requests have no record.
+    pub(super) fn of_http2(mut self) -> Self {
+        self.stage = Stage::Frames(Frames::new(Instant::now()));
+        self.digest = None;
         self
     }
 

@@ -23,10 +23,11 @@ fn rejected(edge: &Edge, cause: &str) -> u64 {
     line.unwrap().parse().unwrap()
 }
 
-/// Waits until so many were: a connection is closed before it is counted.
+/// Waits until at least so many were: a connection is closed before it is counted, and the one of the readiness check
+/// may be accepted late on a busy machine.
 fn was_rejected(edge: &Edge, cause: &str, count: u64) {
     until(&format!("{count} rejected for {cause}"), || {
-        (rejected(edge, cause) == count).then_some(())
+        (rejected(edge, cause) >= count).then_some(())
     });
 }
 

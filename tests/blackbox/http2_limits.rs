@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{Method, Request};
+use std::time::{Duration, Instant};
 
 use super::http2::{H2, runtime};
 use crate::support::{Edge, Origin};
@@ -100,4 +101,34 @@ fn methods_and_paths_that_are_not_for_servers_are_refused() {
         assert_eq!(h2.get("http://a/a//./b/../c?d=..").await.status, 200);
     });
     assert_eq!(origin.requests()[0].path, "/a/c?d=..");
+}
+
+#[test]
+fn a_head_that_does_not_end_is_closed_in_time_and_a_quiet_connection_is_not() {
+    let origin = Origin::start();
+    let edge = edge(&origin, "header_timeout: 500ms");
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let begun = |bytes: &[u8]| {
+        let mut client = edge.client();
+        client.send([preface, bytes].concat());
+        client
+    };
+    let mut quiet = begun(b"");
+    for unfinished in [
+        &b"\0\0\x10\x01"[..],
+        b"\0\0\x10\x01\x05\0\0\0\x01\x82",
+        b"\0\0\x01\x01\x01\0\0\0\x01\x82",
+    ] {
+        let start = Instant::now();
+        let mut client = begun(unfinished);
+        let _settings = client.rest();
+        let took = start.elapsed();
+        assert!(
+            (Duration::from_millis(450)..Duration::from_secs(5)).contains(&took),
+            "{took:?}"
+        );
+    }
+    let acknowledged = b"\0\0\0\x04\x01\0\0\0\0";
+    quiet.send(acknowledged);
+    assert!(!quiet.is_closed(Duration::from_millis(300)));
 }

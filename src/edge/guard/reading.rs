@@ -10,6 +10,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::Guard;
 use super::deadline::Pace;
+use super::frames::Frames;
 use crate::ports::client_connection::{Refusal, Verdict};
 use crate::strict::{Body, Head, HeadReader, Part, Rule};
 
@@ -28,6 +29,8 @@ pub(super) enum Stage {
     /// Behind a request for a tunnel: what follows is not read before the server has answered it.
     Asked,
     Tunnel,
+    /// HTTP/2: all is passed on as it comes.
+    Frames(Frames),
     /// Nothing is read any more.
     Over,
 }
@@ -63,6 +66,7 @@ impl Guard {
             }
             match &mut self.stage {
                 Stage::Over => return Poll::Ready(Ok(())),
+                Stage::Frames(_) => return self.poll_frames(context, out),
                 Stage::Tunnel if self.buffer.is_empty() => {
                     return Pin::new(&mut self.stream).poll_read(context, out);
                 }
@@ -91,6 +95,31 @@ impl Guard {
                 }
             }
         }
+    }
+
+    /// Passes on what comes, and waits no longer for the rest of a head than a client of HTTP/1 may take.
+    fn poll_frames(
+        &mut self,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, out);
+        let Stage::Frames(frames) = &mut self.stage else {
+            return polled;
+        };
+        if polled.is_ready() {
+            let came = out.filled().get(before..).unwrap_or_default();
+            frames.read(came, Instant::now());
+            return polled;
+        }
+        let (head, between_reads) = (self.limits.header_timeout, self.limits.body_timeout);
+        let Some(deadline) = frames.deadline(head, between_reads) else {
+            return Poll::Pending;
+        };
+        ready!(self.reading.poll(deadline, context));
+        let late = io::Error::new(io::ErrorKind::TimedOut, "a frame takes too long");
+        Poll::Ready(Err(late))
     }
 
     fn pass_on(&mut self, out: &mut ReadBuf<'_>) {
