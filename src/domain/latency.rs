@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The time to the first byte as a moving average that is sensitive to peaks ("peak EWMA", Finagle's):
 /// a slower answer than the average counts at once, a faster one by how long ago the last one was.
 ///
-/// What is not seen again is forgotten: half of it in [`HALF_LIFE`], so that a server that was slow once
+/// What is not seen again is forgotten: half of it in 7 s, so that a server that was slow once
 /// is tried again. One word, so that it needs no lock; of two answers at once one may be lost.
 #[derive(Debug, Default)]
 pub struct Latency(AtomicU64);
