@@ -8,6 +8,7 @@ mod introduced_connection;
 mod key;
 mod legacy;
 mod log;
+mod loops;
 mod pick;
 mod request_id;
 mod retry;
@@ -43,6 +44,7 @@ use pick::Next;
 
 pub use context::RequestCtx;
 pub use legacy::LegacyMount;
+pub use loops::LoopGuard;
 pub use settings::{ClientLimits, ProxySettings};
 
 /// The proxy behind one listener.
@@ -169,6 +171,10 @@ impl ProxyHttp for Proxy {
             // Every retry picks its server when it is decided: an attempt without one does not come here.
             return Error::e_explain(ErrorType::InternalError, "an attempt without a server");
         };
+        if self.settings.loops.closes(session.req_header(), server) {
+            ctx.reason = Some(Reason::LoopDetected);
+            return Error::e_explain(ErrorType::ConnectError, "the request was here before");
+        }
         let found = upstream_connection::to(server, upstream, session, is_stale, tunnel);
         let found = found.map(|mut peer| {
             upstream_connection::keep_apart(&mut peer, upstream, &session.req_header().method);
@@ -217,6 +223,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         forward::request(session, request, ctx, self.settings.scheme)?;
+        self.settings.loops.mark(request, ctx)?;
         if !ctx.asks_for_tunnel && ctx.speaks_http2() {
             // Boxed: every request would carry what only these need.
             Box::pin(http2::send(session, request)).await?;

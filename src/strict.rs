@@ -21,6 +21,7 @@ pub use body::{Body, Part};
 pub use field::is_shadow;
 pub use head::{Head, HeadLimits, HeadReader};
 pub use host::is_host;
+pub use request_line::is_refused;
 pub use rule::Rule;
 pub use target::{is_target, normal_target};
 

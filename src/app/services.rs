@@ -30,7 +30,7 @@ use crate::edge::tls::{Tls, Watch};
 use crate::edge::{Edge, Entrance, GuardLimits, Http2Limits, Place};
 use crate::health::{HealthChecker, HealthSettings, Observer, ProbeEnd};
 use crate::ports::telemetry::{Metrics, ProbeResult};
-use crate::proxy::{ClientLimits, LegacyMount, Proxy, ProxySettings};
+use crate::proxy::{ClientLimits, LegacyMount, LoopGuard, Proxy, ProxySettings};
 use crate::spec::{Address, Name};
 use crate::strict::HeadLimits;
 
@@ -92,6 +92,8 @@ fn edge(
     control: &Control,
     watch: &mut Watch,
 ) -> anyhow::Result<Service<Edge<pingora::proxy::HttpProxy<Proxy>>>> {
+    let addresses = parts.config.listeners.iter();
+    let loops = LoopGuard::new(addresses.map(|listener| listener.address.clone().into()));
     let entrance = |listener: &ListenerSettings, tls: Option<Tls>| {
         let settings = ProxySettings {
             trusted_proxies: listener.trusted_proxies.clone(),
@@ -103,6 +105,7 @@ fn edge(
                 header_count: listener.limits.header_count,
                 body_size: listener.limits.body_size,
             },
+            loops: loops.clone(),
             is_stopping: parts.is_stopping.clone(),
         };
         let snapshot = parts.controller.snapshot().clone();

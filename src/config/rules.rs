@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::holes::Holes;
 use super::tree::Node;
-use super::{Config, ControlSettings, ListenAddress, ListenerSettings};
+use super::{Config, ControlSettings, LimitSettings, ListenAddress, ListenerSettings};
 use crate::spec::{Broken, ForbiddenAddresses, broken_rules};
 
 /// Every broken rule about what could be read; pointers begin at the top of the file.
@@ -86,6 +86,9 @@ fn listeners(config: &Config, has_control: bool) -> Vec<Broken> {
             let pointer = format!("/listeners/{index}/proxy_protocol");
             broken.push(Broken::new(pointer, message));
         }
+        broken.extend(limits(&listener.limits).map(|(key, message)| {
+            Broken::new(format!("/listeners/{index}/limits/{key}"), message)
+        }));
         if !listener.h1 && !listener.h2 {
             let message = "no protocol: write `http/1.1`, `h2` or both";
             broken.push(Broken::new(
@@ -95,6 +98,20 @@ fn listeners(config: &Config, has_control: bool) -> Vec<Broken> {
         }
     }
     broken
+}
+
+/// What a stranger can make this process hold in memory has a limit, and the limit lets a browser's request through.
+fn limits(limits: &LimitSettings) -> impl Iterator<Item = (&'static str, String)> {
+    let head = (1 << 10..=16 << 20).contains(&limits.header_size);
+    let fields = (8..=10_000).contains(&limits.header_count);
+    let streams = (1..=10_000).contains(&limits.h2_streams);
+    let rules = [
+        (head, "header_size", "write a size from 1KiB to 16MiB"),
+        (fields, "header_count", "write a number from 8 to 10000"),
+        (streams, "h2_streams", "write a number from 1 to 10000"),
+    ];
+    let broken = rules.into_iter().filter(|(is_kept, ..)| !is_kept);
+    broken.map(|(_, key, message)| (key, format!("{message}: it bounds what one client takes")))
 }
 
 /// Whoever may send the header decides under which address a client is known.

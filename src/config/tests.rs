@@ -353,3 +353,12 @@ proptest! {
         let _ = Config::from_text("f", &text);
     }
 }
+
+#[test]
+fn what_a_stranger_can_make_us_hold_has_a_limit_that_makes_sense() {
+    insta::assert_snapshot!(errors("listeners:\n  - address: 127.0.0.1:1\n    limits:\n      header_size: 1TiB\n      header_count: 0\n      h2_streams: 4000000000\n"), @r##"
+f:4:20: write a size from 1KiB to 16MiB: it bounds what one client takes
+f:5:21: write a number from 8 to 10000: it bounds what one client takes
+f:6:19: write a number from 1 to 10000: it bounds what one client takes
+"##);
+}

@@ -73,6 +73,15 @@ impl TryFrom<String> for ListenAddress {
     }
 }
 
+impl From<ListenAddress> for Address {
+    fn from(address: ListenAddress) -> Self {
+        match address {
+            ListenAddress::Tcp(address) => Self::Ip(address),
+            ListenAddress::Unix(path) => Self::Unix(path.to_string_lossy().into()),
+        }
+    }
+}
+
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

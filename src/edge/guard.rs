@@ -8,6 +8,7 @@ mod deadline;
 mod frames;
 mod plumbing;
 mod reading;
+mod refused;
 
 use std::fmt;
 use std::sync::Arc;

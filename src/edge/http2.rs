@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::Method;
+use http::header::USER_AGENT;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
 use pingora_http::RequestHeader;
 
-use crate::ports::client_connection::Refusal;
+use crate::ports::client_connection::{Refusal, RefusedHead};
 use crate::strict::Rule;
 
 /// What one client of HTTP/2 may take, besides what Pingora bounds by itself.
@@ -73,10 +74,19 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Http2Proxy<A> {
 /// Pingora would answer CONNECT itself, without a reason and a line in the log.
 fn refuse_connect(head: &mut RequestHeader) {
     if head.method == Method::CONNECT {
-        let refusal = Refusal {
-            rule: Rule::MethodRefused,
+        let user_agent = head.headers.get(USER_AGENT).map(|agent| agent.as_bytes());
+        let refused = RefusedHead {
             method: head.method.to_string(),
             target: head.uri.to_string(),
+            host: head
+                .uri
+                .authority()
+                .map_or_else(String::new, ToString::to_string),
+            user_agent: String::from_utf8_lossy(user_agent.unwrap_or_default()).into_owned(),
+        };
+        let refusal = Refusal {
+            rule: Rule::MethodRefused,
+            head: Some(Box::new(refused)),
         };
         head.extensions_mut().insert(refusal);
         head.set_method(Method::GET);

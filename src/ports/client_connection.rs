@@ -23,10 +23,28 @@ pub struct ClientConnection {
 pub struct Refusal {
     /// The rule that it breaks.
     pub rule: Rule,
-    /// As sent, as far as it is text; for the log.
+    /// Its head, if the proxy got another one in its place.
+    pub head: Option<Box<RefusedHead>>,
+}
+
+/// What the log says of a head that nobody read on. As sent, as far as it is text; empty where it has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RefusedHead {
+    /// The first word.
     pub method: String,
-    /// As sent, as far as it is text; for the log.
+    /// The second one.
     pub target: String,
+    /// Of the first Host.
+    pub host: String,
+    /// Of the first User-Agent.
+    pub user_agent: String,
+}
+
+impl From<Rule> for Refusal {
+    /// Of a message whose head the proxy got.
+    fn from(rule: Rule) -> Self {
+        Self { rule, head: None }
+    }
 }
 
 /// What became of a request for a tunnel.

@@ -26,11 +26,7 @@ impl Proxy {
             .map(|attempt| line_of(attempt, now))
             .collect();
         let head = session.req_header();
-        // One that came behind the head has nothing else to say of it.
-        let refusal = ctx
-            .refusal
-            .as_ref()
-            .filter(|refusal| !refusal.method.is_empty());
+        let refused = ctx.refusal.as_ref().and_then(|it| it.head.as_deref());
         let header = |name: HeaderName| head.headers.get(name).map(HeaderValue::as_bytes);
         self.access_log.log(&access_log::Record {
             unix_ms: clock::unix_ms(),
@@ -38,17 +34,20 @@ impl Proxy {
             listener: &self.settings.listener,
             scheme: self.settings.scheme,
             request_id: ctx.request_id.as_str(),
-            method: refusal.map_or(head.method.as_str(), |refusal| &refusal.method),
-            target: refusal.map_or(head.raw_path(), |refusal| refusal.target.as_bytes()),
+            method: refused.map_or(head.method.as_str(), |refused| &refused.method),
+            target: refused.map_or(head.raw_path(), |refused| refused.target.as_bytes()),
             version: head.version,
-            host: refusal
-                .map_or(forward::received_host(head), |_| "")
+            host: refused
+                .map_or(forward::received_host(head), |refused| &refused.host)
                 .as_bytes(),
             status,
             body_bytes: session.body_bytes_sent() as u64,
             duration,
             referer: header(REFERER),
-            user_agent: header(USER_AGENT),
+            user_agent: match refused {
+                Some(refused) => Some(refused.user_agent.as_bytes()).filter(|it| !it.is_empty()),
+                None => header(USER_AGENT),
+            },
             x_forwarded_for: header(forward::X_FORWARDED_FOR),
             route: ctx
                 .legacy

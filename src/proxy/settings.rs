@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
+use super::LoopGuard;
+
 /// What one listener's proxy is set to.
 #[derive(Debug, Clone)]
 pub struct ProxySettings {
@@ -18,6 +20,8 @@ pub struct ProxySettings {
     pub listener: String,
     /// What a client may take.
     pub limits: ClientLimits,
+    /// Ends requests that come back.
+    pub loops: LoopGuard,
     /// Set once the process is asked to end: from then on responses say that their connection closes,
     /// so that no client sends its next request there.
     pub is_stopping: Arc<AtomicBool>,

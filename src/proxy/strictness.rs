@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use pingora_core::protocols::http::authority::{RawTargetAuthority, raw_target_authority};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
@@ -11,7 +12,7 @@ use pingora_proxy::Session;
 use super::{ClientLimits, RequestCtx};
 use crate::ports::client_connection::{ClientConnection, Refusal};
 use crate::strict::response::{MOST_INTERIM, ResponseRule, check_codings, one_length};
-use crate::strict::{Rule, is_host, is_shadow, is_target, normal_target};
+use crate::strict::{Rule, is_host, is_refused, is_shadow, is_target, normal_target};
 
 use crate::ports::telemetry::Reason;
 
@@ -45,12 +46,7 @@ pub(super) fn refused(
         }
     }
     let rule = normalise(session.req_header_mut()).err()?;
-    let head = session.req_header();
-    ctx.refusal = Some(Refusal {
-        rule,
-        method: head.method.to_string(),
-        target: String::from_utf8_lossy(head.raw_path()).into_owned(),
-    });
+    ctx.refusal = Some(rule.into());
     Some(rule.into())
 }
 
@@ -67,11 +63,7 @@ pub(super) fn body_fits(
     if longest.is_none_or(|longest| ctx.received <= longest) {
         return Ok(());
     }
-    ctx.refusal = Some(Refusal {
-        rule: Rule::BodySize,
-        method: String::new(),
-        target: String::new(),
-    });
+    ctx.refusal = Some(Rule::BodySize.into());
     let error = Error::explain(ErrorType::InvalidHTTPHeader, Rule::BodySize.code());
     Err(error.into_down())
 }
@@ -134,6 +126,7 @@ pub(super) fn normalise(head: &mut RequestHeader) -> std::result::Result<(), Rul
         }
         return Ok(());
     }
+    name_host(head)?;
     let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     if let Cow::Owned(normal) = normal_target(path)? {
         let mut parts = head.uri.clone().into_parts();
@@ -141,6 +134,19 @@ pub(super) fn normalise(head: &mut RequestHeader) -> std::result::Result<(), Rul
         head.set_uri(Uri::from_parts(parts).map_err(|_| Rule::TargetForm)?);
     }
     Ok(())
+}
+
+/// A client of HTTP/1.0 may name the host in its target alone (RFC 9112 section 3.2.2).
+fn name_host(head: &mut RequestHeader) -> std::result::Result<(), Rule> {
+    let host = match raw_target_authority(head.raw_path()) {
+        RawTargetAuthority::Absolute { authority, .. } if !head.headers.contains_key(HOST) => {
+            HeaderValue::from_bytes(authority)
+        }
+        _ => return Ok(()),
+    };
+    let host = host.map_err(|_| Rule::TargetForm)?;
+    let named = head.insert_header(HOST, host);
+    named.map_err(|_| Rule::TargetForm)
 }
 
 /// The rules of HTTP/2 that the protocol's own reader leaves to us. HTTP/1 was read by the edge.
@@ -159,7 +165,7 @@ fn of_http2(head: &RequestHeader, limits: &ClientLimits) -> Option<Reason> {
     {
         return Some(Reason::BodyTooLarge);
     }
-    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+    if is_refused(head.method.as_str().as_bytes()) {
         return Some(Reason::MethodNotAllowed);
     }
     let is_server = head.raw_path() == b"*" && head.method != Method::OPTIONS;

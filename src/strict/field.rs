@@ -61,6 +61,37 @@ impl<'a> Field<'a> {
     }
 }
 
+/// The fields that a request keeps, whatever its Connection says: they end it, lead it or tell servers who asks.
+const KEPT: [&str; 10] = [
+    "cdn-loop",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "forwarded",
+    "x-real-ip",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-request-id",
+];
+
+/// As many as Pingora reads.
+const MOST_OPTIONS: usize = 9;
+
+/// Counts and checks the options of a Connection field, each of which may name a field that ends here. `before`: those
+/// of the lines before it.
+pub(super) fn check_options(value: &[u8], before: usize) -> Result<usize, Rule> {
+    let mut count = before;
+    for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+        let is_kept = |name: &&str| option.eq_ignore_ascii_case(name.as_bytes());
+        count += usize::from(!option.is_empty());
+        if count > MOST_OPTIONS || !all(option, is_token_byte) || KEPT.iter().any(is_kept) {
+            return Err(Rule::Option);
+        }
+    }
+    Ok(count)
+}
+
 /// Whether every byte fits. Looks at all of them, which compilers turn into a few instructions for many bytes.
 pub(super) fn all(bytes: &[u8], fits: impl Fn(u8) -> bool) -> bool {
     bytes.iter().fold(true, |all, &byte| all & fits(byte))

@@ -1,6 +1,6 @@
 use memchr::memchr;
 
-use super::field::Field;
+use super::field::{Field, check_options};
 use super::host::is_host;
 use super::request_line::RequestLine;
 use super::{Framing, Rule};
@@ -47,6 +47,8 @@ struct Seen {
     host: Option<()>,
     length: Option<u64>,
     is_chunked: bool,
+    /// Of Connection.
+    options: usize,
     has_websocket: bool,
     has_upgrade: bool,
     expects_word: bool,
@@ -127,6 +129,7 @@ impl Seen {
             }
             10 if field.is("connection") => {
                 self.has_upgrade |= field.lists("upgrade");
+                self.options = check_options(field.value, self.options)?;
                 Ok(())
             }
             14 if field.is("content-length") => {

@@ -8,6 +8,10 @@ pub fn is_host(value: &[u8]) -> bool {
         _ => (value, &[][..]),
     };
     let is_port = port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    let number = |port: &[u8]| {
+        port.iter()
+            .fold(0_u32, |number, digit| number * 10 + u32::from(digit & 0x0f))
+    };
     let is_name = match host {
         [b'[', inner @ .., b']'] => {
             !inner.is_empty()
@@ -17,7 +21,7 @@ pub fn is_host(value: &[u8]) -> bool {
         }
         name => is_name(name),
     };
-    is_port && is_name
+    is_port && number(port) <= u32::from(u16::MAX) && is_name
 }
 
 /// One dot at the end is the root's. An empty label elsewhere is no name (RFC 1035 section 3.1): `a..` would be `a.` in
@@ -28,13 +32,13 @@ fn is_name(name: &[u8]) -> bool {
     labels.all(|label| !label.is_empty() && label.iter().all(|&byte| is_name_byte(byte)))
 }
 
+/// No `%`: whoever decodes an escaped name has another one than whoever does not.
 fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
             b'-' | b'_'
                 | b'~'
-                | b'%'
                 | b'!'
                 | b'$'
                 | b'&'
@@ -63,12 +67,13 @@ mod tests {
             "192.0.2.1",
             "[::1]",
             "[::1]:80",
+            "a:65535",
         ] {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         for other in [
-            "", ":80", ".", "..", "a..", "a..b", ".a", "a..:80", "a:b", "a:123456", "a:1:2", "::1",
-            "[]", "[a]b", "[g]", "u@a", "a/b", "a,b", "a b",
+            "", ":80", ".", "..", "a..", "a..b", ".a", "a..:80", "a:b", "a:123456", "a:65536",
+            "a%00b", "a%2eb", "a:1:2", "::1", "[]", "[a]b", "[g]", "u@a", "a/b", "a,b", "a b",
         ] {
             assert!(!is_host(other.as_bytes()), "{other}");
         }

@@ -26,7 +26,7 @@ impl<'a> RequestLine<'a> {
         if method.is_empty() || !method.iter().all(|&byte| is_token_byte(byte)) {
             return Err(Rule::MethodToken);
         }
-        if matches!(method, b"CONNECT" | b"TRACE") {
+        if is_refused(method) {
             return Err(Rule::MethodRefused);
         }
         let is_current = match version {
@@ -40,4 +40,9 @@ impl<'a> RequestLine<'a> {
             is_current,
         })
     }
+}
+
+/// Whether no request with this method is served, in whatever case: methods have one, but not every server minds it.
+pub fn is_refused(method: &[u8]) -> bool {
+    method.eq_ignore_ascii_case(b"CONNECT") || method.eq_ignore_ascii_case(b"TRACE")
 }

@@ -54,6 +54,7 @@ rules! {
     FieldFold => "bad_request_header", 400, "RFC 9112 section 5.2", "A field that goes on in the next line.";
     FieldValue => "bad_request_header", 400, "RFC 9110 section 5.5", "A field value with NUL or another control.";
     FieldShadow => "bad_request_header", 400, "CGI's names: RFC 3875 section 4.1.18", "A field that a server could take for one of framing or forwarding: `Content_Length`, `X.Real.IP`.";
+    Option => "bad_request_header", 400, "RFC 9110 section 7.6.1", "A Connection that names a field of routing, framing or forwarding, more than nine fields, or what is no token.";
     HostMissing => "bad_request_host", 400, "RFC 9112 section 3.2", "HTTP/1.1 without Host.";
     HostRepeated => "bad_request_host", 400, "RFC 9112 section 3.2", "Host more than once.";
     HostForm => "bad_request_host", 400, "RFC 9110 section 7.2", "A Host that is no host with an optional port, or has an empty label: `a..`.";

@@ -54,8 +54,8 @@ fn is_target_byte(byte: u8) -> bool {
 }
 
 /// The one form of a path and its query by which a request is routed and forwarded: dot segments are resolved
-/// (RFC 3986 section 5.2.4, escaped dots too) and slashes merged (nginx: `merge_slashes on`). Everything else stays as
-/// it was sent, byte for byte; the query is not looked at.
+/// (RFC 3986 section 5.2.4), slashes merged (nginx: `merge_slashes on`), and what needs no escape has none (section
+/// 6.2.2.2). Everything else stays as it was sent, byte for byte; the query is not looked at.
 pub fn normal_target(target: &str) -> Result<Cow<'_, str>, Rule> {
     let path = target.split('?').next().unwrap_or_default();
     // `*` and absolute-form have no path of their own to read; what is in a URI is checked after it was taken apart.
@@ -63,17 +63,38 @@ pub fn normal_target(target: &str) -> Result<Cow<'_, str>, Rule> {
         return Ok(Cow::Borrowed(target));
     }
     let (is_escaped, is_suspect) = look(path.as_bytes());
-    if is_escaped {
-        check_escapes(path.as_bytes())?;
-    } else if !is_suspect {
-        return Ok(Cow::Borrowed(target));
-    }
-    let normal = resolved(path)?;
+    let plain = match is_escaped {
+        true if check_escapes(path.as_bytes())? => Cow::Owned(unescaped(path)),
+        false if !is_suspect => return Ok(Cow::Borrowed(target)),
+        _ => Cow::Borrowed(path),
+    };
+    let normal = resolved(&plain)?;
     if normal == path {
         return Ok(Cow::Borrowed(target));
     }
     let query = target.get(path.len()..).unwrap_or_default();
     Ok(Cow::Owned(normal + query))
+}
+
+/// What means the same with an escape and without.
+fn is_unreserved(byte: u32) -> bool {
+    char::from_u32(byte).is_some_and(|sign| sign.is_ascii_alphanumeric() || "-._~".contains(sign))
+}
+
+/// The same path without the escapes that it does not need. Each escape in it is whole.
+fn unescaped(path: &str) -> String {
+    let mut pieces = path.split('%');
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2).unwrap_or((piece, ""));
+        let byte = u32::from_str_radix(digits, 16).unwrap_or_default();
+        match char::from_u32(byte) {
+            Some(sign) if is_unreserved(byte) => plain.push(sign),
+            _ => plain.extend(["%", digits]),
+        }
+        plain.push_str(rest);
+    }
+    plain
 }
 
 /// Whether there are escapes, and whether there may be dot segments or empty ones. Most paths end here.
@@ -87,8 +108,10 @@ fn look(path: &[u8]) -> (bool, bool) {
     (is_escaped, is_suspect)
 }
 
-fn check_escapes(path: &[u8]) -> Result<(), Rule> {
+/// Whether one of them is not needed.
+fn check_escapes(path: &[u8]) -> Result<bool, Rule> {
     let mut rest = path;
+    let mut is_needless = false;
     let mut before = None;
     while let [first, tail @ ..] = rest {
         if *first != b'%' {
@@ -115,8 +138,9 @@ fn check_escapes(path: &[u8]) -> Result<(), Rule> {
             0x5c => return Err(Rule::TargetByte),
             _ => (rest, before) = (tail, Some(byte)),
         }
+        is_needless |= is_unreserved(byte);
     }
-    Ok(())
+    Ok(is_needless)
 }
 
 fn resolved(path: &str) -> Result<String, Rule> {
@@ -147,13 +171,9 @@ fn resolved(path: &str) -> Result<String, Rule> {
     Ok(format!("/{}{end}", kept.join("/")))
 }
 
-/// 1 for `.`, 2 for `..`, with escaped dots or without; else 0.
+/// 1 for `.`, 2 for `..`; else 0.
 fn dots(segment: &str) -> usize {
-    if segment.len() > 6 || segment.is_empty() {
-        return 0;
-    }
-    let plain = segment.replace("%2e", ".").replace("%2E", ".");
-    match plain.as_str() {
+    match segment {
         "." => 1,
         ".." => 2,
         _ => 0,
@@ -172,7 +192,8 @@ mod tests {
             ("/", "/"),
             ("/a/b?c=../d//e", "/a/b?c=../d//e"),
             ("/a%20b?c=%41", "/a%20b?c=%41"),
-            ("/%41", "/%41"),
+            ("/%41", "/A"),
+            ("/%61dmin%2f%7Ex%25?%41", "/admin%2f~x%25?%41"),
             ("/a//b", "/a/b"),
             ("//", "/"),
             ("/a/./b/.", "/a/b/"),

@@ -164,6 +164,24 @@ const BAD_HEADS: &[(&str, &str, Rule)] = &[
         Rule::CodingInOld,
     ),
     (
+        "GET / HTTP/1.1",
+        "Connection: close, X-Forwarded-For\r\n",
+        Rule::Option,
+    ),
+    (
+        "POST / HTTP/1.1",
+        "Content-Length: 5\r\nConnection: content-length\r\n",
+        Rule::Option,
+    ),
+    ("GET / HTTP/1.1", "Connection: \"close\"\r\n", Rule::Option),
+    (
+        "GET / HTTP/1.1",
+        "Connection: a,b,,c,d,e\r\nConnection: f,g,h,i,j\r\n",
+        Rule::Option,
+    ),
+    ("trace / HTTP/1.1", "", Rule::MethodRefused),
+    ("GET / HTTP/1.1", "X: \u{0}\r\n", Rule::FieldValue),
+    (
         "POST / HTTP/1.1",
         "Expect: y 100-continue\r\n",
         Rule::Expectation,
@@ -190,8 +208,8 @@ fn each_rule_of_hosts_is_enforced() {
     assert_eq!(with("1.1", ""), Err(Rule::HostMissing));
     assert!(with("1.0", "").is_ok());
     for host in [
-        "", "a, b", "u@a", "a/b", "a b", "a:b", "a:999999", ":80", "[::1", "[]", "[a/]", "a:1:2",
-        "\u{e4}",
+        "", "a, b", "u@a", "a/b", "a b", "a:b", "a:999999", "a:65536", "a%00b", ":80", "[::1",
+        "[]", "[a/]", "a:1:2", "\u{e4}",
     ] {
         let field = format!("Host: {host}\r\n");
         assert_eq!(with("1.1", &field), Err(Rule::HostForm), "{host}");

@@ -54,6 +54,18 @@ fn the_shortest_request_of_http_1_0_is_answered_at_once() {
 }
 
 #[test]
+fn a_host_that_stands_in_the_target_alone_reaches_the_server() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    let mut client = edge.client();
+    client.send("GET http://only.example/a HTTP/1.0\r\n\r\n");
+    assert_eq!(client.response().status, 200);
+    let requests = origin.requests();
+    let hosts: Vec<&str> = requests[0].headers.all("host").collect();
+    assert_eq!(hosts, ["only.example"]);
+}
+
+#[test]
 fn a_client_of_http_1_0_gets_no_chunks_but_a_closed_connection() {
     let origin = Origin::start();
     let chunks =

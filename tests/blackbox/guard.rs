@@ -83,6 +83,31 @@ fn a_refusal_is_answered_behind_the_requests_before_it() {
 }
 
 #[test]
+fn the_log_says_of_a_refused_message_what_it_said_and_nothing_of_what_stood_in_for_it() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    let fields = "User-Agent: scanner/1\r\nHost: shop.example\r\nX-Y : 1\r\n";
+    let mut client = edge.client();
+    client.send(format!("GET /odd HTTP/1.1\r\n{fields}\r\n"));
+    assert_eq!(client.response().status, 400);
+    let record = edge.record("/odd");
+    assert_eq!(
+        (&record["host"], &record["user_agent"]),
+        (&"shop.example".into(), &"scanner/1".into())
+    );
+
+    let mut client = edge.client();
+    client.send(b"\x16\r\n\r\n");
+    assert_eq!(client.response().status, 400);
+    let record: serde_json::Value =
+        serde_json::from_str(&edge.access_line("bad_request_l")).unwrap();
+    assert_eq!(
+        (&record["target"], &record["host"], &record["user_agent"]),
+        (&"".into(), &"".into(), &serde_json::Value::Null)
+    );
+}
+
+#[test]
 fn a_body_that_breaks_a_rule_midway_is_refused_and_its_server_connection_not_used_again() {
     let origin = Origin::start();
     let edge = Edge::to([&origin]);

@@ -30,6 +30,7 @@ mod http2_servers_faults;
 mod introductions;
 mod keepalive;
 mod ledger;
+mod loops;
 mod outages;
 mod proxying;
 mod queue;

@@ -135,22 +135,14 @@ impl LimitsFile {
         let time = |written: Option<Span>, seconds| {
             written.map_or(Some(Duration::from_secs(seconds)), Span::limit)
         };
-        let size = |written: Option<ByteSize>, default| {
-            let size = written.map_or(default, |size| size.0);
-            if size == 0 {
-                usize::MAX
-            } else {
-                usize::try_from(size).unwrap_or(usize::MAX)
-            }
-        };
-        let count = self.header_count.map_or(100, u64::from);
+        let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         LimitSettings {
             header_timeout: time(self.header_timeout, 10),
-            header_size: size(self.header_size, 32 << 10),
-            header_count: size(Some(ByteSize(count)), 0),
+            header_size: whole(self.header_size.map_or(32 << 10, |size| size.0)),
+            header_count: whole(self.header_count.unwrap_or(100).into()),
             body_size: self.body_size.map(|size| size.0).filter(|&size| size > 0),
             min_rate: limit(self.min_rate.unwrap_or(240)),
-            h2_streams: limit(self.h2_streams.unwrap_or(128)).unwrap_or(u32::MAX),
+            h2_streams: self.h2_streams.unwrap_or(128),
             h2_idle: time(self.h2_idle, 180),
             websocket_idle: time(self.websocket_idle, 3600),
             body_timeout: time(self.body_timeout, 30),

@@ -11,6 +11,7 @@ use tokio_util::io::poll_read_buf;
 use super::Guard;
 use super::deadline::Pace;
 use super::frames::Frames;
+use super::refused::head;
 use crate::ports::client_connection::{Refusal, Verdict};
 use crate::strict::{Body, Head, HeadReader, Part, Rule};
 
@@ -180,12 +181,13 @@ impl Guard {
 
     /// Passes a request of ours on in place of the message.
     fn refuse(&mut self, rule: Rule) {
-        let refusal = refusal(rule, &self.buffer);
-        let request: &[u8] = match refusal.method.as_str() {
+        let head = head(&self.buffer);
+        let request: &[u8] = match head.method.as_str() {
             "HEAD" => b"HEAD / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n",
             _ => b"GET / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n",
         };
-        self.connection.refuse(refusal);
+        let head = Some(Box::new(head));
+        self.connection.refuse(Refusal { rule, head });
         self.buffer = request.into();
         self.passed = request.len();
         self.stage = Stage::Over;
@@ -193,12 +195,7 @@ impl Guard {
 
     /// Breaks the connection in the middle of a body, where no request of ours can stand.
     fn break_off(&mut self, rule: Rule) -> io::Error {
-        let (method, target) = (String::new(), String::new());
-        self.connection.refuse(Refusal {
-            rule,
-            method,
-            target,
-        });
+        self.connection.refuse(rule.into());
         self.stage = Stage::Over;
         io::Error::new(io::ErrorKind::InvalidData, rule.code())
     }
@@ -346,23 +343,3 @@ const HEAD_ROOM: usize = 4096;
 
 /// What a client may send ahead of the answer to its request for a tunnel.
 const MOST_AHEAD: usize = 16 * 1024;
-
-/// What can be said in the log about a message that was not passed on.
-fn refusal(rule: Rule, message: &[u8]) -> Refusal {
-    let line = message
-        .split(|&byte| byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    let mut words = line
-        .split(|byte| byte.is_ascii_whitespace())
-        .filter(|word| !word.is_empty());
-    let mut word = |longest: usize| {
-        let word = words.next().unwrap_or_default();
-        String::from_utf8_lossy(word.get(..longest).unwrap_or(word)).into_owned()
-    };
-    Refusal {
-        rule,
-        method: word(32),
-        target: word(1024),
-    }
-}

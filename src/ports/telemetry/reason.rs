@@ -61,6 +61,8 @@ label! {
         LegacyForbidden => "legacy_forbidden",
         /// The body is longer than `limits.body_size`, or that of a call to a legacy interface than 64 KiB.
         BodyTooLarge => "body_too_large",
+        /// The request came back to this process, and would go to a listener of its own again.
+        LoopDetected => "loop_detected",
         /// A fault of this process.
         Internal => "internal",
     }
@@ -93,6 +95,7 @@ impl Reason {
             | Self::UpstreamInvalidResponse => 502,
             Self::NoServer | Self::ServersFull | Self::QueueTimeout | Self::NameUnresolved => 503,
             Self::HttpVersion => 505,
+            Self::LoopDetected => 508,
             Self::ConnectTimeout | Self::UpstreamTimeout => 504,
         }
     }

@@ -3,7 +3,7 @@
 use super::{BAD_END, BAD_FIELD};
 use crate::message::Message;
 
-const LINES: [(&str, &str, &str); 13] = [
+const LINES: [(&str, &str, &str); 18] = [
     ("no colon", "RFC 9112 section 5", "no colon"),
     ("a space before the colon", "RFC 9112 section 5.1", "X : y"),
     ("a tab before the colon", "RFC 9112 section 5.1", "X\t: y"),
@@ -36,6 +36,31 @@ const LINES: [(&str, &str, &str); 13] = [
         "a folded white space",
         "RFC 9112 section 5.2",
         "X: y\r\n \t ",
+    ),
+    (
+        "a nomination of X-Forwarded-For",
+        "RFC 9110 section 7.6.1",
+        "Connection: close, x-forwarded-for",
+    ),
+    (
+        "a nomination of Host",
+        "RFC 9110 section 7.6.1",
+        "Connection: Host",
+    ),
+    (
+        "a nomination of Content-Length",
+        "RFC 9110 section 7.6.1",
+        "Connection: Content-Length",
+    ),
+    (
+        "a nomination that is no token",
+        "RFC 9110 section 7.6.1",
+        "Connection: \"X-Forwarded-For\"",
+    ),
+    (
+        "ten nominations in two lines",
+        "RFC 9110 section 7.6.1",
+        "Connection: a, b, c, d, e\r\nConnection: f, g, h, i, j",
     ),
 ];
 

@@ -5,7 +5,7 @@ use crate::message::Message;
 
 const SOURCE: &str = "attack class R1; RFC 9112 section 3.2";
 
-const REFUSED: [(&str, &str); 24] = [
+const REFUSED: [(&str, &str); 27] = [
     ("none", ""),
     ("empty", "Host:\r\n"),
     ("only white space", "Host: \t \r\n"),
@@ -25,6 +25,9 @@ const REFUSED: [(&str, &str); 24] = [
     ("a port that is none", "Host: a:x\r\n"),
     ("a negative port", "Host: a:-80\r\n"),
     ("a port of six digits", "Host: a:000080\r\n"),
+    ("a port above 65535", "Host: a:65536\r\n"),
+    ("an escaped NUL", "Host: a%00b\r\n"),
+    ("an escaped dot", "Host: a%2eb\r\n"),
     ("two ports", "Host: a:80:81\r\n"),
     ("only a port", "Host: :80\r\n"),
     ("an address with an open bracket", "Host: [::1\r\n"),

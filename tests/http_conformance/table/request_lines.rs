@@ -109,7 +109,17 @@ const LINES: [(&str, &str, &str); 27] = [
     ),
 ];
 
-const METHODS: [(&str, &str, &str); 5] = [
+const METHODS: [(&str, &str, &str); 7] = [
+    (
+        "TRACE in lower case",
+        "attack class S12; RFC 9110 section 9.3.8",
+        "trace / HTTP/1.1",
+    ),
+    (
+        "CONNECT in odd case",
+        "attack class S12; RFC 9110 section 9.3.6",
+        "Connect / HTTP/1.1",
+    ),
     (
         "TRACE",
         "attack class S12; RFC 9110 section 9.3.8",
