@@ -7,16 +7,20 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 
 use crate::config::ListenerSettings;
-use crate::edge::tls::{Tls, Watch};
+use crate::edge::tls::{Tls, Turns, Watch};
 use crate::ports::server_tls::ServerTlsTable;
 
 /// Reads the files of a listener with TLS, and has them watched.
-pub(super) fn open(listener: &ListenerSettings, watch: &mut Watch) -> anyhow::Result<Option<Tls>> {
+pub(super) fn open(
+    listener: &ListenerSettings,
+    turns: &Turns,
+    watch: &mut Watch,
+) -> anyhow::Result<Option<Tls>> {
     let Some(files) = listener.tls.clone() else {
         return Ok(None);
     };
     let address = listener.address.to_string();
-    let (tls, warnings) = Tls::open(files, listener.h1, listener.h2)
+    let (tls, warnings) = Tls::open(files, listener.h1, listener.h2, turns.clone())
         .with_context(|| format!("listener {address}"))?;
     for warning in warnings {
         log::warn!("listener {address}: {warning}");

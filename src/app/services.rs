@@ -26,7 +26,7 @@ use crate::config::{LimitSettings, ListenAddress, ListenerSettings};
 use crate::control::Control;
 use crate::controller::Controller;
 use crate::domain;
-use crate::edge::tls::{Tls, Watch};
+use crate::edge::tls::{Tls, Turns, Watch};
 use crate::edge::{Edge, Entrance, GuardLimits, Http2Limits, Place};
 use crate::health::{HealthChecker, HealthSettings, Observer, ProbeEnd};
 use crate::ports::telemetry::{Metrics, ProbeResult};
@@ -99,12 +99,7 @@ fn edge(
             trusted_proxies: listener.trusted_proxies.clone(),
             scheme: if tls.is_some() { "https" } else { "http" },
             listener: listener.address.to_string(),
-            limits: ClientLimits {
-                body_timeout: listener.limits.body_timeout,
-                websocket_idle: listener.limits.websocket_idle,
-                header_count: listener.limits.header_count,
-                body_size: listener.limits.body_size,
-            },
+            limits: client_limits(&listener.limits),
             loops: loops.clone(),
             is_stopping: parts.is_stopping.clone(),
         };
@@ -141,8 +136,12 @@ fn edge(
         }
     };
     let mut entrances = Vec::new();
+    let turns = Turns::of(parts.config.server.threads);
     for listener in &parts.config.listeners {
-        entrances.push(entrance(listener, certificates::open(listener, watch)?));
+        entrances.push(entrance(
+            listener,
+            certificates::open(listener, &turns, watch)?,
+        ));
     }
     let edge = Edge::new(
         entrances,
@@ -162,6 +161,15 @@ fn edge(
 fn read_buffer(listener: &ListenerSettings) -> L4BufferSettings {
     let size = if listener.tls.is_some() { 16 << 10 } else { 0 };
     L4BufferSettings::default().read(size)
+}
+
+fn client_limits(limits: &LimitSettings) -> ClientLimits {
+    ClientLimits {
+        body_timeout: limits.body_timeout,
+        websocket_idle: limits.websocket_idle,
+        header_count: limits.header_count,
+        body_size: limits.body_size,
+    }
 }
 
 fn guard_limits(limits: &LimitSettings) -> GuardLimits {

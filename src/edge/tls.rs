@@ -6,6 +6,7 @@ mod certificate;
 mod connection;
 mod failure;
 mod files;
+mod turns;
 mod watch;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -26,6 +27,7 @@ use crate::ports::telemetry::{HandshakeFailure, Metrics};
 use connection::TlsConnection;
 use files::Loaded;
 pub use files::{CertificateFiles, TlsFiles, TlsProblem, check};
+pub use turns::Turns;
 pub use watch::Watch;
 
 /// TLS of one listener: cheap to clone, and all clones change together.
@@ -38,6 +40,7 @@ struct Inner {
     /// The files as they were before they were first read.
     watched: WatchedFiles,
     protocols: Vec<Vec<u8>>,
+    turns: Turns,
     /// Read once for each handshake, and written when a file has changed: a lock is all that it needs.
     serving: RwLock<Serving>,
 }
@@ -58,6 +61,7 @@ impl Tls {
         files: TlsFiles,
         http1: bool,
         http2: bool,
+        turns: Turns,
     ) -> Result<(Self, Vec<TlsProblem>), TlsProblem> {
         // The preferred one first.
         let offered = [(http2, &b"h2"[..]), (http1, b"http/1.1")];
@@ -74,6 +78,7 @@ impl Tls {
             files,
             watched,
             protocols,
+            turns,
             serving: RwLock::new(serving),
         }));
         Ok((tls, warnings))
@@ -157,7 +162,7 @@ impl Tls {
         }
         // What it begins with it ends with, whatever changes meanwhile.
         let acceptor = TlsAcceptor::from(self.config());
-        let shaken = acceptor.accept(stream as Stream).await;
+        let shaken = self.0.turns.wait(acceptor.accept(stream as Stream)).await;
         shaken
             .map(TlsConnection::new)
             .map_err(|error| Some(failure::cause(&error)))

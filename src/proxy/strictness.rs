@@ -172,6 +172,11 @@ fn of_http2(head: &RequestHeader, limits: &ClientLimits) -> Option<Reason> {
     if is_server || !is_target(head.raw_path()) {
         return Some(Reason::BadRequestUri);
     }
+    // RFC 9110 section 4.2: what a gateway serves.
+    let scheme = head.uri.scheme_str();
+    if scheme.is_some_and(|scheme| !matches!(scheme, "http" | "https")) {
+        return Some(Reason::BadRequestUri);
+    }
     let (mut hosts, mut codings, mut lengths) =
         (Lines::default(), Lines::default(), Lines::default());
     // One look at each header instead of a search for each name.

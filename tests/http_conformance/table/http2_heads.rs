@@ -102,7 +102,12 @@ const GONE: [(&str, Field); 3] = [
 ];
 
 /// A pseudo-field with a value that is answered.
-const ANSWERED: [(&str, Field, (u16, &str)); 8] = [
+const ANSWERED: [(&str, Field, (u16, &str)); 9] = [
+    (
+        "a scheme that is not HTTP's",
+        (b":scheme", b"ftp"),
+        BAD_TARGET,
+    ),
     ("a backslash in :path", (b":path", b"/a\\b"), BAD_TARGET),
     (":path is `*` with GET", (b":path", b"*"), BAD_TARGET),
     (":path above the root", (b":path", b"/../a"), BAD_TARGET),
