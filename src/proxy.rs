@@ -17,6 +17,7 @@ mod silence;
 mod sticky;
 mod strictness;
 mod tunnel_connection;
+mod upload;
 mod upstream_connection;
 mod wait;
 
@@ -186,7 +187,7 @@ impl ProxyHttp for Proxy {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _reused: bool,
         _to: &HttpPeer,
         connection: RawFd,
@@ -194,6 +195,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         ctx.connected(connection);
+        ctx.expect_body(session, self.settings.limits.pace());
         Ok(())
     }
 
@@ -206,6 +208,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         if session.is_http2() {
             strictness::body_fits(ctx, body.as_ref(), self.settings.limits.body_size)?;
+            ctx.body_moved(body.as_ref());
         }
         if is_end {
             // As a chunk, nothing is the end of the body, and Pingora would add another (its issue

@@ -166,6 +166,7 @@ fn read_buffer(listener: &ListenerSettings) -> L4BufferSettings {
 fn client_limits(limits: &LimitSettings) -> ClientLimits {
     ClientLimits {
         body_timeout: limits.body_timeout,
+        min_rate: limits.min_rate,
         websocket_idle: limits.websocket_idle,
         header_count: limits.header_count,
         body_size: limits.body_size,

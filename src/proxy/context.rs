@@ -2,10 +2,14 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use pingora_proxy::Session;
+
 use super::forward::Client;
 use super::request_id::RequestId;
 use super::silence::Silence;
 use super::tunnel_connection::TunnelConnector;
+use super::upload::{Pace, Upload};
 use crate::clock;
 use crate::domain::queue::Waiter;
 use crate::domain::route::Route;
@@ -15,6 +19,7 @@ use crate::domain::upstream::{Timeouts, Upstream};
 use crate::ports::client_connection::Refusal;
 use crate::ports::telemetry::Reason;
 use crate::spec::Protocol;
+use crate::strict::Rule;
 
 /// What one request carries from phase to phase. It keeps no snapshot: a retry looks its group up again.
 pub struct RequestCtx {
@@ -56,6 +61,8 @@ pub struct RequestCtx {
     /// Of the attempt under way, if it may become a tunnel.
     tunnel: Option<Arc<TunnelConnector>>,
     silence: Option<Silence>,
+    /// Of a body that comes over HTTP/2. Boxed: most requests have none.
+    upload: Option<Box<Upload>>,
 }
 
 /// A failure counts as an answer that took this long: the server that refuses fastest would draw the
@@ -98,6 +105,7 @@ impl RequestCtx {
             asks_for_tunnel: false,
             tunnel: None,
             silence: None,
+            upload: None,
         }
     }
 
@@ -182,6 +190,33 @@ impl RequestCtx {
         self.watch(|_| None);
     }
 
+    /// What is left of the body has to come at this pace.
+    pub(super) fn expect_body(&mut self, session: &mut Session, pace: Pace) {
+        self.upload = Upload::begin(session, pace, self.connection).map(Box::new);
+    }
+
+    /// A part of the body came.
+    pub(super) fn body_moved(&self, part: Option<&Bytes>) {
+        if let (Some(upload), Some(part)) = (&self.upload, part) {
+            upload.moved(part.len());
+        }
+    }
+
+    /// Whether what broke the attempt off, by a `time_limit` of the server's or otherwise, is the client's slowness; noted
+    /// as the rule that it broke.
+    pub(super) fn is_client_late(&mut self, time_limit: bool) -> bool {
+        let upload = self.upload.as_ref();
+        let is_late = upload.is_some_and(|upload| upload.is_late(time_limit));
+        if is_late {
+            self.refusal = Some(Refusal {
+                rule: Rule::BodyTimeout,
+                method: String::new(),
+                target: String::new(),
+            });
+        }
+        is_late
+    }
+
     /// When the request with all its attempts must have ended. A tunnel has no end.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let upstream = self.upstream.as_ref().filter(|_| !self.asks_for_tunnel)?;
@@ -196,6 +231,7 @@ impl RequestCtx {
 
     /// The whole request was sent: the first byte of the response is waited for from now on.
     pub(super) fn request_ended(&mut self) {
+        self.upload = None;
         let is_waiting = self
             .attempts
             .last()
@@ -241,6 +277,7 @@ impl RequestCtx {
     /// The attempt under way got this status.
     pub(super) fn answered(&mut self, status: u16) {
         let asked = self.asks_for_tunnel;
+        self.upload = None;
         match status {
             101 => self.silence = None,
             _ => self.watch(|timeouts| {

@@ -97,7 +97,7 @@ pub(super) async fn respond(
 }
 
 /// A client of gRPC looks for the status of its call, and takes everything else for a broken server.
-fn is_grpc(session: &Session) -> bool {
+pub(super) fn is_grpc(session: &Session) -> bool {
     let head = session.req_header();
     let kind = head.headers.get(http::header::CONTENT_TYPE);
     let rest = kind.and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));

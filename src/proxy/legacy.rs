@@ -1,5 +1,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderName, HeaderValue};
@@ -8,12 +9,14 @@ use ipnet::IpNet;
 use pingora_core::{Error, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+use tokio::time::timeout;
 
 use super::{Proxy, RequestCtx, forward};
 use crate::ports::legacy::{
     Interface, LONGEST_BODY, LegacyAnswer, LegacyHandler, LegacyRequest, normal_path,
 };
 use crate::ports::telemetry::Reason;
+use crate::strict::Rule;
 
 /// The legacy interfaces of one listener: who answers, and whom.
 #[derive(Clone)]
@@ -57,8 +60,16 @@ impl Proxy {
         if !mount.allows(ctx.client.sender) {
             return self.refuse(Reason::LegacyForbidden, session, ctx).await;
         }
+        // The edge keeps the time over HTTP/1.
+        let limit = self.settings.limits.body_timeout;
+        let limit = limit
+            .filter(|_| session.is_http2())
+            .unwrap_or(Duration::MAX);
+        let Ok(read) = timeout(limit, body(session)).await else {
+            return self.refuse(Rule::BodyTimeout.into(), session, ctx).await;
+        };
         // What fails here is the client's connection.
-        let Some(body) = body(session).await.map_err(Error::into_down)? else {
+        let Some(body) = read.map_err(Error::into_down)? else {
             return self.refuse(Reason::BodyTooLarge, session, ctx).await;
         };
         let request = request(session, found.path, body, ctx.client.sender);

@@ -65,6 +65,11 @@ impl Proxy {
             error.set_retry(true);
             return error;
         }
+        if ctx.is_client_late(*error.etype() == ErrorType::ReadTimedout) {
+            // No fault of the server's, and no other one would get more.
+            error.set_retry(false);
+            return error;
+        }
         let is_silent = ctx.is_silent() || is_timeout(&error);
         let reason = if is_silent {
             Reason::UpstreamTimeout

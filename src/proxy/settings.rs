@@ -8,6 +8,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
 
 use super::LoopGuard;
+use super::upload::Pace;
 
 /// What one listener's proxy is set to.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct ProxySettings {
 pub struct ClientLimits {
     /// Between two reads of a body, and for a write to make progress; with HTTP/2 here.
     pub body_timeout: Option<Duration>,
+    /// Bytes a second of a body, after the first 10 s of it; with HTTP/2 here.
+    pub min_rate: Option<u32>,
     /// How long an upgraded connection may be silent.
     pub websocket_idle: Option<Duration>,
     /// The most fields; with HTTP/2 here.
@@ -41,6 +44,14 @@ pub struct ClientLimits {
 }
 
 impl ClientLimits {
+    /// At which a body over HTTP/2 must come.
+    pub(super) fn pace(&self) -> Pace {
+        Pace {
+            pause: self.body_timeout,
+            rate: self.min_rate,
+        }
+    }
+
     /// Sets what Pingora leaves open: it resets keep-alive with each head that it reads, and has no write timeout for
     /// HTTP/2. The edge keeps the time of connections with HTTP/1, all of it.
     pub(super) fn apply(&self, session: &mut Session) {

@@ -27,6 +27,7 @@ mod http2_limits;
 mod http2_origin;
 mod http2_servers;
 mod http2_servers_faults;
+mod http2_slow_bodies;
 mod introductions;
 mod keepalive;
 mod ledger;

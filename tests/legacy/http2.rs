@@ -49,6 +49,29 @@ fn a_call_over_http_2_switches_its_authority() {
     assert_eq!(answers, expected);
 }
 
+#[test]
+fn a_call_whose_body_does_not_come_is_408() {
+    let (blue, green) = (Origin::start(), Origin::start());
+    let edge = two_groups(&blue, &green)
+        .listener("limits: { body_timeout: 300ms }")
+        .start();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stream = TcpStream::connect(edge.address()).await.unwrap();
+        let (send, connection) = h2::client::handshake(stream).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut send = send.ready().await.unwrap();
+        let request = Request::post("http://A.example/_switch_upstream").body(());
+        let (response, _body) = send.send_request(request.unwrap(), false).unwrap();
+        let answer = timeout(PATIENCE, response).await.unwrap().unwrap();
+        assert_eq!(answer.status(), 408);
+        connection.abort();
+    });
+}
+
 async fn call(
     send: h2::client::SendRequest<Bytes>,
     request: Request<()>,
