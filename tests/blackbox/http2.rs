@@ -137,6 +137,54 @@ fn a_request_of_http_2_is_served_and_logged_as_one() {
 }
 
 #[test]
+fn crumbs_of_a_cookie_reach_a_server_of_http_1_as_one_line() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    runtime().block_on(async {
+        let mut h2 = H2::connect(&edge).await;
+        let request = Request::get("http://a/")
+            .header("cookie", "a=1")
+            .header("x-between", "1")
+            .header("cookie", "b=2; c=3")
+            .header("cookie", "d=\"4\"");
+        let request = request.body(()).unwrap();
+        assert_eq!(h2.call(request, Bytes::new()).await.unwrap().status, 200);
+    });
+    let seen = origin.requests().pop().unwrap();
+    let lines: Vec<_> = seen.headers.all("cookie").collect();
+    assert_eq!(lines, ["a=1; b=2; c=3; d=\"4\""]);
+}
+
+#[test]
+fn an_expectation_over_http_2_is_100_continue_or_417() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    runtime().block_on(async {
+        let mut h2 = H2::connect(&edge).await;
+        for (expected, status) in [
+            ("100-continue", 200),
+            ("100-Continue", 200),
+            ("200-ok", 417),
+            ("100-continue, x", 417),
+            ("", 417),
+        ] {
+            let request = Request::post("http://a/").header("expect", expected);
+            let body = Bytes::from_static(b"body");
+            let answer = h2.call(request.body(()).unwrap(), body).await.unwrap();
+            assert_eq!(answer.status, status, "{expected:?}");
+            let refused = answer.body.starts_with(b"417 expectation_failed\n");
+            assert_eq!(refused, status == 417, "{expected:?}");
+        }
+    });
+    let bodies: Vec<_> = origin
+        .requests()
+        .into_iter()
+        .map(|seen| seen.body)
+        .collect();
+    assert_eq!(bodies, [b"body", b"body"]);
+}
+
+#[test]
 fn the_authority_chooses_the_route_and_the_groups_host_rule_applies() {
     let origins = Origin::many(2);
     let edge = Edge::builder()
