@@ -30,12 +30,20 @@ pub(super) fn reason(error: &Error) -> Reason {
         (ErrorSource::Downstream, _) => Reason::ClientAborted,
         (_, Custom("Unframed")) => Reason::HttpVersion,
         (ErrorSource::Upstream, Custom("PingTimedout")) => Reason::UpstreamTimeout,
+        (ErrorSource::Upstream, _) if is_tls_alert(error) => Reason::UpstreamTls,
         (ErrorSource::Upstream, H2Error) => Reason::UpstreamReset,
         (ErrorSource::Upstream, ReadTimedout | WriteTimedout) => Reason::UpstreamTimeout,
         (ErrorSource::Upstream, ReadError | WriteError | ConnectionClosed) => Reason::UpstreamReset,
         (ErrorSource::Upstream, _) => Reason::UpstreamInvalidResponse,
         _ => Reason::Internal,
     }
+}
+
+/// Whether the server ended its side of TLS with a fatal alert. In TLS 1.3 it looks at our certificate when the handshake is
+/// over for us (RFC 8446, section 4.4.2.4), so that what it says of it comes in place of its answer.
+fn is_tls_alert(error: &Error) -> bool {
+    // With its causes, of which rustls tells this one.
+    error.to_string().contains("received fatal alert")
 }
 
 /// Whether nothing but the connection's end tells where this response ends: RFC 9112 section 6.3, rule 8.

@@ -76,6 +76,9 @@ impl Proxy {
         } else {
             failure::reason(&error)
         };
+        if reason == Reason::UpstreamTls {
+            tell(ctx, &error);
+        }
         // Servers close kept connections when they please: that is no fault of the server's. An answer
         // that is no HTTP is. A server that refuses a stream may take it on another connection.
         let is_refused = was_refused(&error);

@@ -7,18 +7,28 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use crate::certificates::{Authority, Signed};
+use crate::client::BOTH;
 use crate::support::{RawOrigin, Response, read_head};
 
 pub(crate) struct TlsOrigin(RawOrigin);
 
 /// `clients`: who signs the certificates that clients must have.
 pub(crate) fn server_config(own: &Signed, clients: Option<&Authority>) -> ServerConfig {
+    server_config_of(BOTH, own, clients)
+}
+
+/// The same with these versions of TLS only.
+pub(crate) fn server_config_of(
+    versions: &[&'static SupportedProtocolVersion],
+    own: &Signed,
+    clients: Option<&Authority>,
+) -> ServerConfig {
     let provider = Arc::new(default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap();
     let builder = match clients {
         None => builder.with_no_client_auth(),

@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
 use serde_json::json;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
 
 use crate::certificates::{Authority, replace};
-use crate::origin::{TlsOrigin, server_config, told};
+use crate::origin::{TlsOrigin, server_config, server_config_of, told};
 use crate::support::{Edge, EdgeBuilder, RawOrigin};
 
 /// An authority whose `ca.pem` the edge reads, and a server for `a.example` that it signed.
@@ -214,6 +215,28 @@ fn a_client_certificate_is_shown_to_servers_that_ask() {
     );
     let response = edge.client().host("a.example").get("/", &[]);
     assert_eq!(response.status, 502, "{}", response.text());
+}
+
+#[test]
+fn a_server_that_does_not_like_our_certificate_is_a_failure_of_tls_in_both_versions() {
+    let authority = Authority::new();
+    let stranger = Authority::new().sign(&["edge.example"]);
+    for version in [&TLS12, &TLS13] {
+        for own in ["", ", cert: '{dir}/own.pem', key: '{dir}/own.key'"] {
+            let name = authority.sign(&["a.example"]);
+            let server = server_config_of(&[version], &name, Some(&authority));
+            let origin = TlsOrigin::with(server);
+            let builder = to(
+                origin.address(),
+                &format!("{{ ca: '{{dir}}/ca.pem'{own} }}"),
+            );
+            replace(&builder.directory().join("ca.pem"), &authority.pem());
+            stranger.write(builder.directory(), "own");
+            let edge = builder.start();
+            assert_refused(&edge, "upstream_tls");
+            edge.wait_for_stderr("received fatal alert");
+        }
+    }
 }
 
 #[test]
