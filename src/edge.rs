@@ -167,7 +167,7 @@ impl<A> Entrance<A> {
 /// What a connection with HTTP/1 goes through, for the fuzzer.
 #[cfg(fuzzing)]
 pub fn guarded(stream: Stream, limits: Arc<GuardLimits>) -> Stream {
-    Box::new(Guard::new(stream, limits))
+    Box::new(Guard::new(stream, limits, None))
 }
 
 /// Where a connection comes from; with a PROXY header, what that says.
@@ -221,13 +221,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
             return None;
         };
         let place = (open, from);
-        let (protocol, stream, since) = match &entrance.tls {
+        let (protocol, stream, since, certificate) = match &entrance.tls {
             Some(tls) => {
                 let limit = entrance.handshake_timeout;
                 // Boxed: plain connections would carry what only these need.
                 let shaken =
                     Box::pin(tls.accept(stream, limit, stopping(shutdown), &self.metrics)).await?;
-                (shaken.0, shaken.1, None)
+                (shaken.protocol, shaken.stream, None, shaken.certificate)
             }
             None if entrance.http2 => {
                 let limit = entrance.limits.header_timeout;
@@ -236,22 +236,22 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
                     found = preface::protocol(stream, entrance.silence, limit) => found?,
                     () = stopping(shutdown) => return None,
                 };
-                (found.protocol, found.stream, Some(found.since))
+                (found.protocol, found.stream, Some(found.since), None)
             }
-            None => (Protocol::Http1, stream, None),
+            None => (Protocol::Http1, stream, None, None),
         };
         match protocol {
             // Pingora would serve HTTP/1.1 to a client without the preface.
             Protocol::Http1 if !entrance.http1 => None,
             Protocol::Http1 => {
-                let guard = Guard::new(stream, entrance.limits.clone())
+                let guard = Guard::new(stream, entrance.limits.clone(), certificate)
                     .begun(since)
                     .with_place(Box::new(place));
                 entrance.proxy.process_new(Box::new(guard), shutdown).await
             }
             Protocol::Http2 => {
                 let _place = place;
-                let guard = Guard::new(stream, entrance.limits.clone()).of_http2();
+                let guard = Guard::of_http2(stream, entrance.limits.clone(), certificate);
                 Arc::new(Http2Proxy::new(
                     entrance.proxy.clone(),
                     entrance.http2_limits,

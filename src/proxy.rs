@@ -9,6 +9,7 @@ mod key;
 mod legacy;
 mod log;
 mod loops;
+mod misdirected;
 mod pick;
 mod request_id;
 mod retry;
@@ -47,6 +48,8 @@ pub use context::RequestCtx;
 pub use legacy::LegacyMount;
 pub use loops::LoopGuard;
 pub use settings::{ClientLimits, ProxySettings};
+#[cfg(fuzzing)]
+pub use strictness::routed_and_forwarded;
 
 /// The proxy behind one listener.
 pub struct Proxy {
@@ -130,7 +133,8 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<bool> {
-        let refused = strictness::refused(session, ctx, &self.settings.limits);
+        let refused = strictness::refused(session, ctx, &self.settings.limits)
+            .or_else(|| misdirected::reason(session, ctx));
         if refused.is_none()
             && let Some(legacy) = &self.legacy
             && let Some(found) = legacy.find(session)
@@ -364,19 +368,6 @@ impl ProxyHttp for Proxy {
     ) -> bool {
         true
     }
-}
-
-/// The path by which a request with this target is routed, and the target that its server gets, for the fuzzer. None: it
-/// is refused. An error: Pingora cannot even hold it.
-#[cfg(fuzzing)]
-pub fn routed_and_forwarded(target: &[u8]) -> Result<Option<(String, Vec<u8>)>> {
-    let mut head = RequestHeader::build("GET", target, None)?;
-    if strictness::normalise(&mut head).is_err() {
-        return Ok(None);
-    }
-    let routed = head.uri.path().to_owned();
-    forward::to_origin_form(&mut head);
-    Ok(Some((routed, head.raw_path().to_vec())))
 }
 
 /// The server switches protocols: that is for a WebSocket that was asked for, and nothing else.

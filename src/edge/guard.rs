@@ -10,6 +10,7 @@ mod plumbing;
 mod reading;
 mod refused;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use pingora_http::ResponseHeader;
 use self::deadline::{Deadline, Pace};
 use self::frames::Frames;
 use self::reading::Stage;
-use crate::ports::client_connection::ClientConnection;
+use crate::ports::client_connection::{ClientConnection, SeenCertificate};
 use crate::strict::HeadLimits;
 
 /// What one client may take.
@@ -70,22 +71,17 @@ pub(super) struct Guard {
 pub(super) type Place = Box<dyn fmt::Debug + Send + Sync>;
 
 impl Guard {
-    /// Guards a connection that carries HTTP/1.
-    pub(super) fn new(stream: Stream, limits: Arc<GuardLimits>) -> Self {
-        let connection = Arc::new(ClientConnection::default());
-        // Pingora's one way to hang something of ours on a connection; the response is never looked at.
-        let digest = ResponseHeader::build_no_case(StatusCode::OK, Some(0))
-            .ok()
-            .map(|response| {
-                Arc::new(ProxyDigest::new(
-                    Box::new(response),
-                    Some(Box::new(connection.clone())),
-                ))
-            });
+    /// Guards a connection that carries HTTP/1, whose client saw this certificate.
+    pub(super) fn new(
+        stream: Stream,
+        limits: Arc<GuardLimits>,
+        certificate: Option<Arc<dyn SeenCertificate>>,
+    ) -> Self {
+        let connection = Arc::new(ClientConnection::new(certificate));
         Self {
             stream,
+            digest: digest(Box::new(connection.clone())),
             connection,
-            digest,
             limits,
             buffer: BytesMut::new(),
             passed: 0,
@@ -105,11 +101,16 @@ impl Guard {
         self
     }
 
-    /// The connection carries HTTP/2, which is passed on as it is: only its times are kept. Its requests have no record.
-    pub(super) fn of_http2(mut self) -> Self {
-        self.stage = Stage::Frames(Frames::new(Instant::now()));
-        self.digest = None;
-        self
+    /// Guards one that carries HTTP/2, which is passed on as it is: only its times are kept. Its requests have no record.
+    pub(super) fn of_http2(
+        stream: Stream,
+        limits: Arc<GuardLimits>,
+        certificate: Option<Arc<dyn SeenCertificate>>,
+    ) -> Self {
+        let mut guard = Self::new(stream, limits, None);
+        guard.stage = Stage::Frames(Frames::new(Instant::now()));
+        guard.digest = certificate.and_then(|certificate| digest(Box::new(certificate)));
+        guard
     }
 
     /// Keeps the connection's place until its socket is closed, which after a refusal is later than Pingora thinks.
@@ -117,4 +118,11 @@ impl Guard {
         self.place = Some(place);
         self
     }
+}
+
+/// Pingora's one way to hang something of ours on a connection; the response is never looked at.
+fn digest(user_data: Box<dyn Any + Send + Sync>) -> Option<Arc<ProxyDigest>> {
+    let response = ResponseHeader::build_no_case(StatusCode::OK, Some(0)).ok()?;
+    let digest = ProxyDigest::new(Box::new(response), Some(user_data));
+    Some(Arc::new(digest))
 }

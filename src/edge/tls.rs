@@ -22,8 +22,10 @@ use tokio_rustls::rustls::crypto::ring::{Ticketer, default_provider};
 use tokio_rustls::rustls::server::{ProducesTickets, WebPkiClientVerifier};
 
 use super::preface::Protocol;
+use crate::ports::client_connection::SeenCertificate;
 use crate::ports::pem::WatchedFiles;
 use crate::ports::telemetry::{HandshakeFailure, Metrics};
+use certificate::{Certificates, Seen};
 use connection::TlsConnection;
 use files::Loaded;
 pub use files::{CertificateFiles, TlsFiles, TlsProblem, check};
@@ -45,10 +47,19 @@ struct Inner {
     serving: RwLock<Serving>,
 }
 
+/// A connection after its handshake.
+pub(super) struct Shaken {
+    pub(super) protocol: Protocol,
+    pub(super) stream: Stream,
+    /// None where it does not matter.
+    pub(super) certificate: Option<Arc<dyn SeenCertificate>>,
+}
+
 /// What handshakes use.
 #[derive(Debug, Clone)]
 struct Serving {
     config: Arc<ServerConfig>,
+    certificates: Arc<Certificates>,
     /// Tickets outlive a change of the certificates, but not one of who may connect: the certificate of a client is
     /// looked at in full handshakes only. Each listener has its own, since a ticket of one must not open another.
     tickets: Arc<dyn ProducesTickets>,
@@ -98,10 +109,10 @@ impl Tls {
         Ok(warnings)
     }
 
-    fn config(&self) -> Arc<ServerConfig> {
+    fn config(&self) -> (Arc<ServerConfig>, Arc<Certificates>) {
         let serving = self.0.serving.read();
         let serving = serving.unwrap_or_else(PoisonError::into_inner);
-        serving.config.clone()
+        (serving.config.clone(), serving.certificates.clone())
     }
 
     fn serving(&self) -> Serving {
@@ -116,7 +127,7 @@ impl Tls {
         limit: Option<Duration>,
         stopping: impl Future<Output = ()>,
         metrics: &Metrics,
-    ) -> Option<(Protocol, Stream)> {
+    ) -> Option<Shaken> {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let shaken = match deadline {
             Some(deadline) => timeout_at(deadline, self.handshake(stream, stopping))
@@ -125,13 +136,19 @@ impl Tls {
             None => self.handshake(stream, stopping).await,
         };
         match shaken {
-            Ok(connection) => {
+            Ok((connection, certificates)) => {
                 metrics.handshake_ended(connection.result());
                 let protocol = match connection.is_http2() {
                     true => Protocol::Http2,
                     false => Protocol::Http1,
                 };
-                Some((protocol, Box::new(connection)))
+                let name = connection.name();
+                let seen = name.and_then(|name| Seen::new(certificates, name));
+                Some(Shaken {
+                    protocol,
+                    stream: Box::new(connection),
+                    certificate: seen.map(|seen| Arc::new(seen) as Arc<dyn SeenCertificate>),
+                })
             }
             Err(cause) => {
                 if let Some(cause) = cause {
@@ -146,7 +163,7 @@ impl Tls {
         &self,
         stream: Stream,
         stopping: impl Future<Output = ()>,
-    ) -> Result<TlsConnection, Option<HandshakeFailure>> {
+    ) -> Result<(TlsConnection, Arc<Certificates>), Option<HandshakeFailure>> {
         // A new connection is always Pingora's own stream.
         let mut stream = stream.into_any().downcast::<L4Stream>().or(Err(None))?;
         // A connection that is closed without a word is a look whether someone listens, and no failure.
@@ -161,10 +178,11 @@ impl Tls {
             Ok(_) => stream.rewind(&first),
         }
         // What it begins with it ends with, whatever changes meanwhile.
-        let acceptor = TlsAcceptor::from(self.config());
-        let shaken = self.0.turns.wait(acceptor.accept(stream as Stream)).await;
+        let (config, certificates) = self.config();
+        let shaking = TlsAcceptor::from(config).accept(stream as Stream);
+        let shaken = self.0.turns.wait(shaking).await;
         shaken
-            .map(TlsConnection::new)
+            .map(|stream| (TlsConnection::new(stream), certificates))
             .map_err(|error| Some(failure::cause(&error)))
     }
 }
@@ -199,13 +217,15 @@ impl Serving {
             Some(before) => before.tickets,
             None => Ticketer::new().map_err(|error| internal(&error))?,
         };
-        let mut config = builder.with_cert_resolver(Arc::new(certificates));
+        let certificates = Arc::new(certificates);
+        let mut config = builder.with_cert_resolver(certificates.clone());
         config.alpn_protocols = protocols.to_vec();
         config.ticketer = tickets.clone();
         // No early data: what it holds can be sent again by anyone who saw it.
         config.max_early_data_size = 0;
         Ok(Self {
             config: Arc::new(config),
+            certificates,
             tickets,
             client_ca,
         })

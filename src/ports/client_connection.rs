@@ -1,8 +1,9 @@
 //! What the edge and the proxy tell each other about one connection of a client.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::strict::Rule;
@@ -11,6 +12,8 @@ use crate::strict::Rule;
 /// a request is under way and whether a tunnel was agreed on.
 #[derive(Debug, Default)]
 pub struct ClientConnection {
+    /// None where every host may come over it.
+    certificate: Option<Arc<dyn SeenCertificate>>,
     refusal: OnceLock<Refusal>,
     is_busy: AtomicBool,
     is_broken: AtomicBool,
@@ -60,11 +63,35 @@ const NONE: u8 = 0;
 const TUNNEL: u8 = 1;
 const HTTP: u8 = 2;
 
+/// The certificate that a client saw in its handshake, among those of the listener.
+pub trait SeenCertificate: fmt::Debug + Send + Sync {
+    /// Whether another one is for this host, and this one is not.
+    fn is_of_other(&self, host: &str) -> bool;
+}
+
+/// Whether a connection with this user data is the wrong one for a host, given with its port or without: whoever asked
+/// for that host would have seen another certificate.
+pub fn is_misdirected(user_data: &(dyn Any + Send + Sync), host: &str) -> bool {
+    let seen = match ClientConnection::of(user_data) {
+        Some(connection) => connection.certificate.as_ref(),
+        None => user_data.downcast_ref::<Arc<dyn SeenCertificate>>(),
+    };
+    seen.is_some_and(|seen| seen.is_of_other(host))
+}
+
 impl ClientConnection {
+    /// A connection whose client saw this certificate.
+    pub fn new(certificate: Option<Arc<dyn SeenCertificate>>) -> Self {
+        Self {
+            certificate,
+            ..Self::default()
+        }
+    }
+
     /// The connection that a digest's user data stands for.
     pub fn of(user_data: &(dyn Any + Send + Sync)) -> Option<&Self> {
         user_data
-            .downcast_ref::<std::sync::Arc<Self>>()
+            .downcast_ref::<Arc<Self>>()
             .map(|connection| &**connection)
     }
 

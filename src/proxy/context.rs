@@ -208,11 +208,7 @@ impl RequestCtx {
         let upload = self.upload.as_ref();
         let is_late = upload.is_some_and(|upload| upload.is_late(time_limit));
         if is_late {
-            self.refusal = Some(Refusal {
-                rule: Rule::BodyTimeout,
-                method: String::new(),
-                target: String::new(),
-            });
+            self.refusal = Some(Rule::BodyTimeout.into());
         }
         is_late
     }

@@ -149,6 +149,19 @@ fn name_host(head: &mut RequestHeader) -> std::result::Result<(), Rule> {
     named.map_err(|_| Rule::TargetForm)
 }
 
+/// The path by which a request with this target is routed, and the target that its server gets, for the fuzzer. None: it
+/// is refused. An error: Pingora cannot even hold it.
+#[cfg(fuzzing)]
+pub fn routed_and_forwarded(target: &[u8]) -> Result<Option<(String, Vec<u8>)>> {
+    let mut head = RequestHeader::build("GET", target, None)?;
+    if normalise(&mut head).is_err() {
+        return Ok(None);
+    }
+    let routed = head.uri.path().to_owned();
+    super::forward::to_origin_form(&mut head);
+    Ok(Some((routed, head.raw_path().to_vec())))
+}
+
 /// The rules of HTTP/2 that the protocol's own reader leaves to us. HTTP/1 was read by the edge.
 fn of_http2(head: &RequestHeader, limits: &ClientLimits) -> Option<Reason> {
     if head.headers.len() > limits.header_count {

@@ -17,6 +17,7 @@ mod flood;
 mod handshakes;
 mod health;
 mod http2_servers;
+mod misdirected;
 mod origin;
 mod server_files;
 mod servers;

@@ -7,6 +7,8 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::ports::client_connection::SeenCertificate;
+
 /// A listener's certificates, to be chosen from by the name that a client asks for.
 #[derive(Debug, Default)]
 pub(super) struct Certificates {
@@ -29,12 +31,25 @@ impl Certificates {
     /// Those for this name: by the name itself before those by a wildcard, which stands for exactly one label.
     fn of(&self, name: &str) -> Option<&[Arc<CertifiedKey>]> {
         let name = name.to_ascii_lowercase();
-        let by_wildcard = || {
-            let (_, parent) = name.split_once('.')?;
-            self.named.get(&format!("*.{parent}"))
-        };
-        let found = self.named.get(&name).or_else(by_wildcard);
+        let found = self.named.get(&name).or_else(|| self.by_wildcard(&name));
         found.map(Vec::as_slice)
+    }
+
+    fn by_wildcard(&self, name: &str) -> Option<&Vec<Arc<CertifiedKey>>> {
+        let (_, parent) = name.split_once('.')?;
+        self.named.get(&format!("*.{parent}"))
+    }
+
+    /// All that are for this name, in lower case.
+    fn covering(&self, name: &str) -> impl Iterator<Item = &Arc<CertifiedKey>> {
+        let exact = self.named.get(name);
+        exact.into_iter().chain(self.by_wildcard(name)).flatten()
+    }
+
+    fn is_only_one(&self) -> bool {
+        let mut all = self.named.values().flatten().chain(&self.default);
+        let first = all.next();
+        all.all(|other| first.is_some_and(|first| Arc::ptr_eq(first, other)))
     }
 }
 
@@ -48,6 +63,39 @@ impl ResolvesServerCert for Certificates {
         };
         let usable = candidates.iter().find(can_use);
         usable.or(candidates.first()).cloned()
+    }
+}
+
+/// What a client saw that asked for a name.
+#[derive(Debug)]
+pub(super) struct Seen {
+    certificates: Arc<Certificates>,
+    name: String,
+}
+
+impl Seen {
+    /// None where there is nothing else to see.
+    pub(super) fn new(certificates: Arc<Certificates>, name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        (!certificates.is_only_one()).then_some(Self { certificates, name })
+    }
+}
+
+impl SeenCertificate for Seen {
+    /// A host that no certificate is for, such as an address, is for all of them. Where there are several for the name that
+    /// was asked for, any of them may have been seen: they differ in the kind of key.
+    fn is_of_other(&self, host: &str) -> bool {
+        let host = host.rsplit_once(':').map_or(host, |(name, _port)| name);
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if host.eq_ignore_ascii_case(&self.name) {
+            return false;
+        }
+        let host = host.to_ascii_lowercase();
+        let seen = self.certificates.of(&self.name);
+        let seen = seen.unwrap_or(self.certificates.default.as_slice());
+        let is_seen = |one: &Arc<CertifiedKey>| seen.iter().any(|other| Arc::ptr_eq(one, other));
+        let mut covering = self.certificates.covering(&host).peekable();
+        covering.peek().is_some() && !covering.any(is_seen)
     }
 }
 

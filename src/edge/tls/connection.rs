@@ -51,6 +51,11 @@ impl TlsConnection {
         self.stream.get_ref().1.alpn_protocol() == Some(b"h2")
     }
 
+    /// The name that the client asked for.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.stream.get_ref().1.server_name()
+    }
+
     pub(super) fn result(&self) -> HandshakeResult {
         match self.stream.get_ref().1.handshake_kind() {
             Some(HandshakeKind::Resumed) => HandshakeResult::Resumed,

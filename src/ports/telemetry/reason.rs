@@ -53,6 +53,8 @@ label! {
         MethodNotAllowed => "method_not_allowed",
         /// The client was too slow.
         RequestTimeout => "request_timeout",
+        /// The connection's TLS handshake showed another certificate than the host's (RFC 9110, section 7.4).
+        MisdirectedRequest => "misdirected_request",
         /// An `Expect` that is not 100-continue.
         ExpectationFailed => "expectation_failed",
         /// The header section is too large (RFC 6585, section 5).
@@ -84,6 +86,7 @@ impl Reason {
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::ExpectationFailed => 417,
+            Self::MisdirectedRequest => 421,
             Self::HeaderTooLarge => 431,
             Self::ClientAborted => 499,
             Self::Internal => 500,
