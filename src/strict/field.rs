@@ -61,18 +61,16 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The fields that a request keeps, whatever its Connection says: they end it, lead it or tell servers who asks.
-const KEPT: [&str; 10] = [
-    "cdn-loop",
+/// The fields that no Connection ends: they lead a request, frame it or say who asks. What else of those servers get
+/// from us stands there after the nominated ones are gone.
+const KEPT: [&str; 7] = [
     "host",
     "content-length",
     "transfer-encoding",
-    "forwarded",
-    "x-real-ip",
+    "cdn-loop",
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
-    "x-request-id",
 ];
 
 /// As many as Pingora reads.
