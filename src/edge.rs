@@ -2,6 +2,7 @@
 
 mod admission;
 mod guard;
+mod half_heads;
 mod http2;
 mod overload;
 mod preface;
@@ -25,6 +26,7 @@ use admission::{ByAddress, FromAddress};
 pub use admission::{ConnectionLimits, Connections};
 use guard::Guard;
 pub use guard::GuardLimits;
+use half_heads::{HalfHeads, MOMENT};
 pub use http2::Http2Limits;
 use http2::Http2Proxy;
 use preface::Protocol;
@@ -38,6 +40,7 @@ pub struct Edge<A> {
     open: Connections,
     limits: ConnectionLimits,
     by_address: Option<ByAddress>,
+    half_heads: HalfHeads,
     metrics: Metrics,
 }
 
@@ -89,6 +92,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
             open,
             limits,
             by_address: limits.per_address.map(ByAddress::new),
+            half_heads: HalfHeads::default(),
             metrics,
         }
     }
@@ -246,25 +250,41 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
             Protocol::Http1 => {
                 let guard = Guard::new(stream, entrance.limits.clone(), certificate)
                     .begun(since)
+                    .counted(self.half_heads.clone())
                     .with_place(Box::new(place));
                 entrance.proxy.process_new(Box::new(guard), shutdown).await
             }
             Protocol::Http2 => {
                 let _place = place;
                 let guard = Guard::of_http2(stream, entrance.limits.clone(), certificate);
-                Arc::new(Http2Proxy::new(
-                    entrance.proxy.clone(),
-                    entrance.http2_limits,
-                ))
-                .process_new(Box::new(guard), shutdown)
-                .await
+                let limits = entrance.http2_limits;
+                let http2 = Arc::new(Http2Proxy::new(entrance.proxy.clone(), limits));
+                tokio::select! {
+                    biased;
+                    next = http2.process_new(Box::new(guard), shutdown) => next,
+                    () = rested(&http2, shutdown) => None,
+                }
             }
         }
     }
 
     async fn cleanup(&self) {
+        // From here on no head is read.
+        self.half_heads.gone().await;
         for entrance in &self.entrances {
             entrance.proxy.http_cleanup().await;
+        }
+    }
+}
+
+/// Until the process is asked to end and no request is under way. A client that takes leave when it is asked to has done so
+/// a moment later; Pingora would wait for one that does not, as long as the process may take.
+async fn rested<A>(http2: &Http2Proxy<A>, shutdown: &ShutdownWatch) {
+    stopping(shutdown).await;
+    loop {
+        tokio::time::sleep(MOMENT).await;
+        if http2.is_at_rest() {
+            return;
         }
     }
 }

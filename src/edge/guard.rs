@@ -24,6 +24,7 @@ use pingora_http::ResponseHeader;
 use self::deadline::{Deadline, Pace};
 use self::frames::Frames;
 use self::reading::Stage;
+use super::half_heads::{HalfHead, HalfHeads};
 use crate::ports::client_connection::{ClientConnection, SeenCertificate};
 use crate::strict::HeadLimits;
 
@@ -63,6 +64,9 @@ pub(super) struct Guard {
     taken: Pace,
     /// Whether the client waits to be asked for its body: that is not its slowness.
     awaits_word: bool,
+    half_heads: Option<HalfHeads>,
+    /// Counts a head that has begun and not ended.
+    half_head: Option<HalfHead>,
     /// Counts the connection as open.
     place: Option<Place>,
 }
@@ -91,6 +95,8 @@ impl Guard {
             given: Pace::default(),
             taken: Pace::default(),
             awaits_word: false,
+            half_heads: None,
+            half_head: None,
             place: None,
         }
     }
@@ -111,6 +117,12 @@ impl Guard {
         guard.stage = Stage::Frames(Frames::new(Instant::now()));
         guard.digest = certificate.and_then(|certificate| digest(Box::new(certificate)));
         guard
+    }
+
+    /// Its heads are counted here while they come in.
+    pub(super) fn counted(mut self, half_heads: HalfHeads) -> Self {
+        self.half_heads = Some(half_heads);
+        self
     }
 
     /// Keeps the connection's place until its socket is closed, which after a refusal is later than Pingora thinks.

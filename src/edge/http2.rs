@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,6 +30,16 @@ pub(super) struct Http2Proxy<A> {
     proxy: Arc<A>,
     options: HttpServerOptions,
     limits: Http2Limits,
+    under_way: AtomicUsize,
+}
+
+/// Counts one request under way.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<A> Http2Proxy<A> {
@@ -41,7 +52,13 @@ impl<A> Http2Proxy<A> {
             proxy,
             options,
             limits,
+            under_way: AtomicUsize::new(0),
         }
+    }
+
+    /// Whether no request is under way.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -52,6 +69,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Http2Proxy<A> {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let _under_way = UnderWay(&self.under_way);
         refuse_connect(session.req_header_mut());
         self.proxy.process_new_http(session, shutdown).await
     }

@@ -119,6 +119,47 @@ fn a_head_that_is_half_sent_does_not_delay_the_end() {
 }
 
 #[test]
+fn a_head_whose_rest_comes_just_after_sigterm_is_served() {
+    let origin = Origin::start();
+    let mut edge = builder(&origin).start();
+    for is_first in [true, false] {
+        if !is_first {
+            edge.wait_exit();
+            edge.start_again();
+        }
+        let mut client = edge.client();
+        if !is_first {
+            client.get("/", &[]);
+        }
+        client.send("GET /half HTTP/1.1\r\nHost:");
+        // It has been read by the time that others are served.
+        (0..3).for_each(|_| drop(edge.client().get("/beside", &[])));
+        edge.terminate();
+        edge.wait_for_stderr("stopping");
+        client.send(" a\r\n\r\n");
+        let answer = client.response();
+        assert_eq!(answer.text(), origin.name());
+        assert!(!answer.headers.keeps_connection("HTTP/1.1"), "{answer:?}");
+    }
+    assert_exits_soon(&mut edge);
+}
+
+#[test]
+fn clients_of_http_2_that_say_no_more_do_not_delay_the_end() {
+    let origin = Origin::start();
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for more in [&b""[..], b"\0\0\x10\x01\x05\0\0\0\x01\x82"] {
+        let mut edge = builder(&origin).start();
+        let mut client = edge.client();
+        client.send([preface, more].concat());
+        // Its settings have been read once they are acknowledged.
+        client.read_to("\0\0\0\x04\x01\0\0\0\0");
+        edge.terminate();
+        assert_exits_soon(&mut edge);
+    }
+}
+
+#[test]
 fn a_second_sigterm_ends_at_once() {
     let origin = Origin::start();
     origin.hold();

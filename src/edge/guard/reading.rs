@@ -12,6 +12,7 @@ use super::Guard;
 use super::deadline::Pace;
 use super::frames::Frames;
 use super::refused::head;
+use crate::edge::half_heads::HalfHeads;
 use crate::ports::client_connection::{Refusal, Verdict};
 use crate::strict::{Body, Head, HeadReader, Part, Rule};
 
@@ -145,6 +146,7 @@ impl Guard {
         match reader.read(&self.buffer, self.limits.head) {
             Ok(None) => false,
             Ok(Some(head)) => {
+                self.half_head = None;
                 let rest = self.buffer.get(head.length..).unwrap_or_default();
                 let longest = self.limits.body_size.unwrap_or(u64::MAX);
                 let followed = Body::new(head.framing, longest, self.limits.head.size)
@@ -188,6 +190,7 @@ impl Guard {
         };
         let head = Some(Box::new(head));
         self.connection.refuse(Refusal { rule, head });
+        self.half_head = None;
         self.buffer = request.into();
         self.passed = request.len();
         self.stage = Stage::Over;
@@ -229,7 +232,12 @@ impl Guard {
                 }
                 Poll::Ready(count.map(|count| count > 0))
             }
-            Poll::Pending => self.poll_head_deadline(context),
+            Poll::Pending => {
+                if !self.buffer.is_empty() && self.half_head.is_none() {
+                    self.half_head = self.half_heads.as_ref().map(HalfHeads::begin);
+                }
+                self.poll_head_deadline(context)
+            }
         }
     }
 
