@@ -1,10 +1,11 @@
 //! Bodies over HTTP/2: whole, and ended exactly once towards the servers.
 
 use super::http2::{H2, answer, runtime};
+use super::http2_origin::{Call, H2Origin};
 use super::proxying::{edge_to, skip_head};
 use crate::support::{Edge, Origin, PATIENCE, RawOrigin, Reply};
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderMap, Request};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
@@ -59,6 +60,34 @@ fn a_body_that_ends_with_an_empty_frame_ends_once() {
     });
     let sent = sent.recv_timeout(PATIENCE).unwrap();
     assert_eq!(sent, "4\r\nfour\r\n0\r\n\r\n");
+}
+
+#[test]
+fn trailers_of_a_request_are_dropped_and_its_body_arrives_whole() {
+    let plain = Origin::start();
+    let multiplexed = H2Origin::start(|mut call: Call| async move {
+        let body = call.body().await;
+        let trailers = call.request.body_mut().trailers().await.unwrap();
+        assert!(trailers.is_none(), "{trailers:?}");
+        call.answer(body, None);
+    });
+    for edge in [Edge::to([&plain]), multiplexed.edge()] {
+        runtime().block_on(async {
+            let mut h2 = H2::connect(&edge).await;
+            let request = Request::post("http://a/").body(()).unwrap();
+            let (response, mut body) = h2.send.send_request(request, false).unwrap();
+            body.send_data(Bytes::from_static(b"four"), false).unwrap();
+            let mut trailers = HeaderMap::new();
+            trailers.insert("x-trailer", "1".parse().unwrap());
+            body.send_trailers(trailers).unwrap();
+            let answer = timeout(PATIENCE, answer(response)).await.unwrap().unwrap();
+            assert_eq!(answer.status, 200);
+            assert!(answer.body == b"four" || answer.body == plain.name().as_bytes());
+        });
+    }
+    let seen = plain.requests().pop().unwrap();
+    assert_eq!((seen.body.as_slice(), seen.whole), (&b"four"[..], true));
+    assert_eq!(multiplexed.requests(), 1);
 }
 
 #[test]
