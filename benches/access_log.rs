@@ -87,6 +87,7 @@ fn record(unix_ms: u64) -> Record<'static> {
         status: 200,
         body_bytes: 18_342,
         duration: Duration::from_micros(740),
+        waited: None,
         referer: Some(b"https://www.example.org/products?color=blue"),
         user_agent: Some(b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"),
         x_forwarded_for: Some(b"198.51.100.9"),

@@ -64,6 +64,8 @@ struct Counts {
     row: u32,
     length: u64,
     came_back: u64,
+    /// An attempt is under way that tells whether it is back.
+    on_trial: bool,
 }
 
 impl Ejection {
@@ -83,15 +85,17 @@ impl Ejection {
     }
 
     /// An attempt at a server whose time is over: it stays out for all others until this one has told (nginx does so
-    /// too). Whichever of several comes first is that one.
-    pub fn try_again(&self, now: u64) {
+    /// too). Whichever of several comes first is that one; answers whether this is.
+    pub fn try_again(&self, now: u64) -> bool {
+        let mut counts = self.lock();
         let until = self.until.load(Ordering::Relaxed);
-        if until != 0 && until <= now {
-            let next = now.saturating_add(self.lock().length);
-            let _ = self
-                .until
-                .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed);
+        let is_first = until != 0 && until <= now;
+        if is_first {
+            counts.on_trial = true;
+            let next = now.saturating_add(counts.length);
+            self.until.store(next, Ordering::Relaxed);
         }
+        is_first
     }
 
     /// It answers, or its checks say so: it is in again.
@@ -99,6 +103,7 @@ impl Ejection {
         if self.is_unproven() {
             let mut counts = self.lock();
             (counts.fails, counts.failures, counts.window_began) = (0, 0, 0);
+            counts.on_trial = false;
             counts.came_back = now;
             self.until.store(0, Ordering::Relaxed);
         }
@@ -114,11 +119,16 @@ impl Ejection {
         now: u64,
     ) -> Option<Duration> {
         let mut counts = self.lock();
+        if self.is_out(now) && !counts.on_trial {
+            // It was under way when others ejected the server, or went there because all are out: it is no news, and a
+            // crowd of such would make the next time out the longest.
+            return None;
+        }
         let by_number = failure == Failure::Attempt && counts.fails_reached(rules, now);
         let by_rate = rules
             .rate
             .filter(|rate| counts.rate_reached(rate, attempts, now));
-        let on_trial = self.is_unproven() && failure == Failure::Attempt && rules.max_fails > 0;
+        let on_trial = counts.on_trial && failure == Failure::Attempt && rules.max_fails > 0;
         match by_rate {
             Some(rate) => Some(counts.next_length(&rate, now)),
             None => (by_number || on_trial).then_some(rules.fail_timeout),
@@ -130,6 +140,7 @@ impl Ejection {
     pub fn eject(&self, length: Duration, now: u64) {
         let mut counts = self.lock();
         (counts.fails, counts.failures, counts.window_began) = (0, 0, 0);
+        counts.on_trial = false;
         counts.length = millis(length);
         counts.row = counts.row.saturating_add(1);
         self.until
@@ -255,6 +266,23 @@ mod tests {
         ejection.readmit(20_006);
         assert!(!ejection.is_out(20_006) && !ejection.is_unproven());
         assert!(!fail(&ejection, &rules, 20_007), "it begins at none again");
+    }
+
+    #[test]
+    fn failures_of_requests_that_were_under_way_already_count_as_one_ejection() {
+        let ejection = Ejection::default();
+        let rules = EjectionRules {
+            max_fails: 1,
+            ..rate()
+        };
+        assert!(fail(&ejection, &rules, 1_000));
+        let until = ejection.until();
+        assert!((1_001..1_100).all(|now| !fail(&ejection, &rules, now)));
+        assert_eq!(ejection.until(), until);
+        assert!(ejection.try_again(until) && !ejection.try_again(until + 1));
+        assert!(fail(&ejection, &rules, until + 1), "the one that tells");
+        assert!((2..100).all(|late| !fail(&ejection, &rules, until + late)));
+        assert_eq!(ejection.lock().row, 2);
     }
 
     #[test]

@@ -35,6 +35,8 @@ struct Place {
     number: u64,
     waiter: Waiter,
     seat: Arc<Mutex<Seat>>,
+    /// When somebody looked for it last; 0: nobody has.
+    looked_at: u64,
 }
 
 /// What a request that waits may go to.
@@ -46,8 +48,7 @@ pub struct Waiter {
     pub tried: Vec<ServerId>,
     /// The server that the client had before.
     pub bound: Option<Bound>,
-    /// The rest of what a pick needs to know. Its time is that of the arrival: the end of an ejection that comes later
-    /// is seen by those who come later.
+    /// The rest of what a pick needs to know. Its time goes on with each look.
     pub pick: Pick<'static>,
 }
 
@@ -70,6 +71,15 @@ struct Seat {
     waker: Option<Waker>,
 }
 
+/// What one who waits may expect.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// The group is gone.
+    pub is_over: bool,
+    /// When a server that failing requests have taken out comes back: [`Waiting::look`] again then, nobody else tells.
+    pub again_at: Option<u64>,
+}
+
 /// A place in the line. It is left when this is dropped.
 #[derive(Debug)]
 pub struct Waiting {
@@ -84,11 +94,19 @@ impl Queue {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    /// A place at the end of the line; none if `size` wait already. Nothing happens until [`Waiting::look`].
-    pub fn join(self: &Arc<Self>, size: usize, waiter: Waiter) -> Option<Waiting> {
+    /// A place at the end of the line. Nothing happens until [`Waiting::look`].
+    ///
+    /// # Errors
+    /// `size` wait already. The request need not be shed for that: they may all wait for servers that it has no use for,
+    /// since the parts of a group share the line. So it has its turn at once.
+    pub fn join(self: &Arc<Self>, size: usize, waiter: Waiter) -> Result<Waiting, Turn> {
         let mut line = lock(&self.line);
         if line.places.len() >= size {
-            return None;
+            drop(line);
+            return Err(match waiter.begin() {
+                Ok(begun) => Turn::Begun(waiter.upstream, begun),
+                Err(nobody) => Turn::Nobody(nobody),
+            });
         }
         line.last += 1;
         let waiting = Waiting {
@@ -100,9 +118,10 @@ impl Queue {
             number: waiting.number,
             waiter,
             seat: waiting.seat.clone(),
+            looked_at: 0,
         });
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        Some(waiting)
+        Ok(waiting)
     }
 
     /// Hands servers with room to those who wait, if somebody does.
@@ -112,7 +131,7 @@ impl Queue {
         }
     }
 
-    /// Tells all who wait that their group may be another now.
+    /// Tells all who wait that their group may be another now, or that a server of it comes back at another time.
     pub fn changed(&self) {
         for place in &lock(&self.line).places {
             let mut seat = lock(&place.seat);
@@ -156,6 +175,18 @@ impl Queue {
     }
 }
 
+impl Line {
+    /// Where the place with this number is: their numbers only go up.
+    fn at(&self, number: u64) -> Result<usize, usize> {
+        self.places
+            .binary_search_by_key(&number, |place| place.number)
+    }
+
+    fn place(&self, number: u64) -> Option<&Place> {
+        self.places.get(self.at(number).ok()?)
+    }
+}
+
 impl Waiter {
     fn begin(&self) -> Result<InFlight, NobodyLeft> {
         let tried = &self.tried;
@@ -167,28 +198,47 @@ impl Waiter {
 }
 
 impl Waiting {
-    /// Looks for room in the group as it is `now`, behind those who came before: for all who wait for the same, so that the
-    /// first who hears of a change does not overtake them. Returns whether there is such a group.
-    pub fn look(&self, now: impl FnOnce(&Upstream) -> Option<Arc<Upstream>>) -> bool {
+    /// Looks for room at `now` (milliseconds by a clock that only goes on) in the `newest` group, behind those who came
+    /// before: for all who wait for the same, so that the first who hears of a change does not overtake them.
+    pub fn look(
+        &self,
+        now: u64,
+        newest: impl FnOnce(&Upstream) -> Option<Arc<Upstream>>,
+    ) -> Outlook {
         let mut line = lock(&self.queue.line);
-        let mut places = line.places.iter();
-        let Some(own) = places.find(|place| place.number == self.number) else {
+        let Some(own) = line.place(self.number) else {
             // It has its turn already.
-            return true;
+            return Outlook::default();
         };
-        let old = own.waiter.upstream.clone();
+        let (old, looked_at) = (own.waiter.upstream.clone(), own.looked_at);
         // Under the lock, so that nobody puts an older one in the place of a newer.
-        let Some(now) = now(&old) else { return false };
+        let Some(newest) = newest(&old) else {
+            return Outlook {
+                is_over: true,
+                ..Outlook::default()
+            };
+        };
+        let outlook = Outlook {
+            is_over: false,
+            again_at: newest.next_return(now),
+        };
+        let is_same = Arc::ptr_eq(&old, &newest);
+        if is_same && looked_at >= now {
+            // Another one who waits has looked for all.
+            return outlook;
+        }
         for place in &mut line.places {
-            if Arc::ptr_eq(&old, &place.waiter.upstream) {
-                place.waiter.upstream = now.clone();
+            place.looked_at = place.looked_at.max(now);
+            place.waiter.pick.now = place.waiter.pick.now.max(now);
+            if !is_same && Arc::ptr_eq(&old, &place.waiter.upstream) {
+                place.waiter.upstream = newest.clone();
             }
         }
         drop(line);
         // A whole group may go with it.
         drop(old);
         self.queue.serve();
-        true
+        outlook
     }
 
     /// How far it has come.
@@ -208,9 +258,8 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut line = lock(&self.queue.line);
-        let mut places = line.places.iter();
-        let at = places.position(|place| place.number == self.number);
-        let place = at.and_then(|at| line.places.remove(at));
+        let place = line.at(self.number).ok();
+        let place = place.and_then(|at| line.places.remove(at));
         if place.is_some() {
             self.queue.waiting.fetch_sub(1, Ordering::SeqCst);
         }

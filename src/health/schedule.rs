@@ -169,7 +169,7 @@ impl Schedule {
             }
             if health == Health::Up {
                 // Two in a row and more have passed since it was down: that says more than requests before.
-                self.state.ejection().readmit(clock::monotonic_ms());
+                self.state.readmit(clock::monotonic_ms());
             }
             self.announce(health, rise, &outcome.detail);
         }

@@ -44,8 +44,8 @@ pub struct RequestCtx {
     pub(super) bound: Option<Bound>,
     /// Interim responses of the attempt under way.
     pub(super) interim: u8,
-    /// Whether it waited for room at a server: its first attempt did not begin with it.
-    pub(super) has_waited: bool,
+    /// How long it waited for room at servers, if it did: its first attempt did not begin with it then.
+    pub(super) waited: Option<Duration>,
     pub(super) attempts: Vec<Attempt>,
     /// Retries because a kept connection turned out to be closed; these are no attempts at a server.
     pub(super) stale: u8,
@@ -94,7 +94,7 @@ impl RequestCtx {
             key: None,
             bound: None,
             interim: 0,
-            has_waited: false,
+            waited: None,
             attempts: Vec::with_capacity(1),
             stale: 0,
             tried: Vec::new(),
@@ -132,7 +132,7 @@ impl RequestCtx {
     pub(super) fn next_attempt(&mut self) -> Option<(&Upstream, &Server)> {
         let next = self.next.take()?;
         // The first attempt's server is remembered only when it fails: most requests need no list.
-        let began = if self.attempts.is_empty() && !self.has_waited {
+        let began = if self.attempts.is_empty() && self.waited.is_none() {
             self.started
         } else {
             Instant::now()
@@ -146,7 +146,9 @@ impl RequestCtx {
         });
         let server = self.current.insert(next).server();
         if server.shared().ejection().is_unproven() {
-            server.shared().ejection().try_again(clock::monotonic_ms());
+            self.upstream
+                .as_deref()?
+                .tries_again(server, clock::monotonic_ms());
         }
         Some((self.upstream.as_deref()?, server))
     }

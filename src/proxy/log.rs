@@ -43,6 +43,7 @@ impl Proxy {
             status,
             body_bytes: session.body_bytes_sent() as u64,
             duration,
+            waited: ctx.waited,
             referer: header(REFERER),
             user_agent: match refused {
                 Some(refused) => Some(refused.user_agent.as_bytes()).filter(|it| !it.is_empty()),

@@ -1,7 +1,7 @@
 use std::future::{pending, poll_fn};
 use std::io;
 use std::os::fd::RawFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use filedescriptor::OwnedHandle;
 use pingora_core::{Error, ErrorType, Result};
@@ -9,8 +9,10 @@ use pingora_proxy::Session;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::{Proxy, RequestCtx, pick};
+use crate::clock;
 use crate::domain::queue::{Turn, Waiter, Waiting};
 use crate::ports::telemetry::Reason;
 
@@ -26,16 +28,21 @@ impl Proxy {
         ctx: &mut RequestCtx,
     ) -> Result<std::result::Result<(), Reason>> {
         let upstream = waiter.upstream.clone();
-        let Some(waiting) = upstream.queue().join(upstream.queue_size(), waiter) else {
-            return Ok(Err(Reason::ServersFull));
+        let waiting = match upstream.queue().join(upstream.queue_size(), waiter) {
+            Ok(waiting) => waiting,
+            Err(Turn::Begun(upstream, begun)) => {
+                ctx.retry_on(upstream, begun);
+                return Ok(Ok(()));
+            }
+            Err(Turn::Nobody(nobody)) => return Ok(Err(pick::reason(nobody))),
+            Err(Turn::Changed) => return Ok(Err(Reason::ServersFull)),
         };
         self.snapshot.tell(upstream.queue());
-        ctx.has_waited = true;
-        let limit = upstream
-            .queue_timeout()
-            .and_then(|limit| Instant::now().checked_add(limit));
+        let began = Instant::now();
+        let limit = upstream.queue_timeout();
+        let limit = limit.and_then(|limit| began.checked_add(limit));
         let end = [limit, ctx.deadline()].into_iter().flatten().min();
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
             served = self.served(waiting, ctx) => Ok(served),
             () = until(end) => Ok(Err(Reason::QueueTimeout)),
@@ -43,7 +50,10 @@ impl Proxy {
                 let error = Error::explain(ErrorType::ConnectionClosed, "while waiting for a server");
                 Err(error.into_down())
             }
-        }
+        };
+        // A retry may wait too.
+        *ctx.waited.get_or_insert_default() += began.elapsed();
+        ended
     }
 
     async fn served(
@@ -52,10 +62,19 @@ impl Proxy {
         ctx: &mut RequestCtx,
     ) -> std::result::Result<(), Reason> {
         loop {
-            if !waiting.look(|old| self.snapshot.load().same(old).cloned()) {
+            let now = clock::monotonic_ms();
+            let outlook = waiting.look(now, |old| self.snapshot.load().same(old).cloned());
+            if outlook.is_over {
                 return Err(Reason::UpstreamMissing);
             }
-            match poll_fn(|context| waiting.poll(context)).await {
+            let turn = poll_fn(|context| waiting.poll(context));
+            let turn = match outlook.again_at {
+                Some(then) => timeout(Duration::from_millis(then - now), turn)
+                    .await
+                    .unwrap_or(Turn::Changed),
+                None => turn.await,
+            };
+            match turn {
                 Turn::Begun(upstream, begun) => {
                     ctx.upstream = Some(upstream);
                     ctx.begin(begun);

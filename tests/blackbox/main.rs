@@ -35,6 +35,7 @@ mod loops;
 mod outages;
 mod proxying;
 mod queue;
+mod queue_faults;
 mod retries;
 mod routing;
 mod signals;

@@ -1,14 +1,14 @@
 //! Requests that wait while every server is at its limit: none is lost, none waits for nothing.
 
 use super::http2::{H2, answer, runtime};
-use crate::support::{Client, Edge, Ledger, Origin, PATIENCE, Port, until};
+use crate::support::{Client, Edge, Ledger, Origin, PATIENCE, Port, Reply, until};
 use bytes::Bytes;
 use http::Request;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-fn limited(origin: &Origin, most: u32) -> Value {
+pub(super) fn limited(origin: &Origin, most: u32) -> Value {
     json!({ "address": origin.address(), "max_connections": most })
 }
 
@@ -21,13 +21,13 @@ fn edge(servers: &Value, queue: &Value) -> Edge {
 }
 
 /// A request that is under way.
-fn sent(edge: &Edge, path: &str) -> Client {
+pub(super) fn sent(edge: &Edge, path: &str) -> Client {
     let mut client = edge.client();
     client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
     client
 }
 
-fn wait_for_line(edge: &Edge, length: usize) {
+pub(super) fn wait_for_line(edge: &Edge, length: usize) {
     let line = format!("pointsman_queue_length{{upstream=\"web\"}} {length}\n");
     until(&format!("{length} wait"), || {
         edge.control()
@@ -73,6 +73,8 @@ fn requests_wait_for_room_and_have_it_in_their_order() {
         whole.as_f64().unwrap() > attempt.as_f64().unwrap(),
         "{record}"
     );
+    assert!(record["waited_ms"].as_f64().unwrap() > 0.0, "{record}");
+    assert!(edge.record("/0")["waited_ms"].is_null());
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn none_of_2000_requests_is_lost_at_two_at_a_time_with_64_clients() {
         let (now, most) = &*inside;
         most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         now.fetch_sub(1, Ordering::SeqCst);
-        crate::support::Reply::Name
+        Reply::Name
     });
     let ledger = Ledger::new();
     let left = AtomicUsize::new(2000);

@@ -40,7 +40,7 @@ fn join(upstream: &Arc<Upstream>, tried: &[ServerId]) -> Waiting {
         pick: Pick::new(&[], 1),
     };
     let waiting = upstream.queue().join(100, waiter).unwrap();
-    assert!(waiting.look(|_| Some(upstream.clone())));
+    assert!(!waiting.look(1, |_| Some(upstream.clone())).is_over);
     waiting
 }
 
@@ -86,8 +86,92 @@ fn who_comes_while_there_is_room_has_it_at_once_and_a_full_line_takes_no_one() {
         bound: None,
         pick: Pick::new(&[], 1),
     };
-    assert!(web.queue().join(1, waiter).is_none());
+    assert!(matches!(
+        web.queue().join(1, waiter),
+        Err(Turn::Nobody(NobodyLeft::Full))
+    ));
     assert_eq!(web.queue().waiting(), 1);
+}
+
+#[test]
+fn a_line_full_of_others_keeps_no_one_from_a_server_that_they_have_no_use_for() {
+    let snapshot = snapshot(&[1, 1], None);
+    let (web, part) = (web(&snapshot), part(&snapshot));
+    let busy = begin(&part);
+    let _waits = join(&part, &[]);
+    let waiter = |upstream: &Arc<Upstream>| Waiter {
+        upstream: upstream.clone(),
+        tried: Vec::new(),
+        bound: None,
+        pick: Pick::new(&[], 1),
+    };
+    let Err(Turn::Begun(_, other)) = web.queue().join(1, waiter(&web)) else {
+        panic!("the other server is free");
+    };
+    assert_ne!(other.server().id(), busy.server().id());
+    let shed = web.queue().join(1, waiter(&part));
+    assert!(matches!(shed, Err(Turn::Nobody(NobodyLeft::Full))));
+}
+
+#[test]
+fn the_end_of_an_ejection_gives_its_server_to_who_looks_then_for_all() {
+    let web = web(&snapshot(&[1, 1], None));
+    let out = web.servers()[0].clone();
+    out.shared()
+        .ejection()
+        .eject(std::time::Duration::from_millis(50), 10);
+    let pick = Pick {
+        now: 10,
+        ..Pick::new(&[], 1)
+    };
+    let _busy = web.begin(&pick).unwrap();
+    let (mut first, mut next) = (join(&web, &[]), join(&web, &[]));
+    let look = |waiting: &Waiting, now| waiting.look(now, |_| Some(web.clone()));
+    assert_eq!(look(&next, 20).again_at, Some(60));
+    assert_eq!(look(&next, 59).again_at, Some(60));
+    assert!(turn(&mut first).is_pending());
+    assert_eq!(look(&next, 60).again_at, None);
+    let begun = served(&mut first).unwrap();
+    assert_eq!(begun.server().id(), out.id());
+    assert!(turn(&mut next).is_pending());
+}
+
+#[test]
+fn who_may_only_go_to_a_server_that_is_ejected_and_full_waits_for_it() {
+    let snapshot = snapshot(&[1, 1], None);
+    let part = part(&snapshot);
+    let busy = begin(&part);
+    let length = std::time::Duration::from_secs(10);
+    busy.server().shared().ejection().eject(length, 10);
+    let pick = Pick {
+        now: 20,
+        ..Pick::new(&[], 1)
+    };
+    assert_eq!(part.begin(&pick).unwrap_err(), NobodyLeft::Full);
+    let mut line = [join(&part, &[]), join(&part, &[])];
+    line[0].look(20, |_| Some(part.clone()));
+    drop(busy);
+    let _begun = served(&mut line[0]).unwrap();
+    assert!(turn(&mut line[1]).is_pending());
+}
+
+#[test]
+fn a_server_that_is_in_again_has_room_at_once() {
+    let web = web(&snapshot(&[1, 1], None));
+    let out = web.servers()[0].clone();
+    out.shared()
+        .ejection()
+        .eject(std::time::Duration::from_secs(10), 10);
+    let _busy = web
+        .begin(&Pick {
+            now: 10,
+            ..Pick::new(&[], 1)
+        })
+        .unwrap();
+    let mut waits = join(&web, &[]);
+    assert!(turn(&mut waits).is_pending());
+    out.shared().readmit(11);
+    assert!(served(&mut waits).is_some());
 }
 
 #[test]
@@ -158,8 +242,8 @@ fn a_change_of_the_group_reaches_who_waits() {
     let [mut three, mut four] = [join(&old, &[]), join(&old, &[])];
     // Whoever hears of it first, those who came first are served.
     assert!(matches!(turn(&mut two), Poll::Ready(Turn::Changed)));
-    assert!(two.look(|_| Some(next.clone())));
-    assert!(!join(&next, &[]).look(|_| None));
+    assert!(!two.look(1, |_| Some(next.clone())).is_over);
+    assert!(join(&next, &[]).look(1, |_| None).is_over);
     let _busy = [&mut one, &mut two].map(|waiting| served(waiting).unwrap());
     assert!(turn(&mut three).is_pending() && turn(&mut four).is_pending());
 }

@@ -98,7 +98,7 @@ impl ServerState {
         changed
     }
 
-    /// How often its checks have brought it back.
+    /// How often its checks, or requests that went well, have brought it back.
     pub fn recoveries(&self) -> u32 {
         self.recoveries.load(Ordering::Relaxed)
     }
@@ -141,6 +141,16 @@ impl ServerState {
     /// What failing requests have done to it.
     pub fn ejection(&self) -> &Ejection {
         &self.ejection
+    }
+
+    /// It answers again at `now`, or its checks say so: it is in, begins slowly if it is told to, and has room for those who
+    /// wait.
+    pub fn readmit(&self, now: u64) {
+        if self.ejection.is_unproven() {
+            self.recoveries.fetch_add(1, Ordering::Relaxed);
+            self.ejection.readmit(now);
+            self.queue.serve();
+        }
     }
 
     /// How fast it answers, where its group's balancer wants to know.

@@ -15,24 +15,31 @@ impl Upstream {
                 return Ok(begun);
             }
         }
-        Err(match self.is_full_for(pick) {
+        Err(match self.is_full_at_last(pick) {
             true => NobodyLeft::Full,
             false if self.waits_for_a_name() => NobodyLeft::Unresolved,
             false => NobodyLeft::NoServer,
         })
     }
 
+    /// The same when nothing was found, not even among the servers that are ejected: their limit is what keeps it from
+    /// them too.
+    fn is_full_at_last(&self, pick: &Pick<'_>) -> bool {
+        self.servers.iter().any(|server| is_limited(server, pick))
+    }
+
     /// Whether a server could take this request but for its limit. Looks at all, where nothing was found: one
     /// that is usable and was not found had no room, even if it has some by now.
     pub(super) fn is_full_for(&self, pick: &Pick<'_>) -> bool {
         let is_full = |server: &Arc<Server>| {
-            server.limit().is_some()
-                && server.is_usable()
-                && !server.shared().ejection().is_out(pick.now)
-                && !pick.tried.contains(&server.id())
+            is_limited(server, pick) && !server.shared().ejection().is_out(pick.now)
         };
         self.servers.iter().any(is_full)
     }
+}
+
+fn is_limited(server: &Server, pick: &Pick<'_>) -> bool {
+    server.limit().is_some() && server.is_usable() && !pick.tried.contains(&server.id())
 }
 
 /// Picks that may lose the last place at a server to another request. Each loss is another's gain.

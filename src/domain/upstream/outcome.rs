@@ -13,22 +13,20 @@ impl Upstream {
         self.record(server, Failure::Attempt, now)
     }
 
-    /// Counts an answer. One that is no failure puts a server that was out in again.
+    /// Counts an answer. One that is no failure by the group's rules puts a server that was out in again.
     pub fn answered(
         &self,
         server: &Server,
         status: u16,
         now: impl FnOnce() -> u64,
     ) -> Option<Duration> {
-        let ejection = server.shared().ejection();
-        if status < 500 {
-            if ejection.is_unproven() {
-                ejection.readmit(now());
+        if status < 500 || self.rate.is_none() {
+            if server.shared().ejection().is_unproven() {
+                server.shared().readmit(now());
             }
             return None;
         }
-        self.rate
-            .and_then(|_| self.record(server, Failure::Answer, now()))
+        self.record(server, Failure::Answer, now())
     }
 
     fn record(&self, server: &Server, failure: Failure, now: u64) -> Option<Duration> {
@@ -42,11 +40,24 @@ impl Upstream {
             .ejection()
             .failed(failure, &rules, state.requests(), now)?;
         // One ejection of a group at a time, or two could each leave the other's server as the last.
-        let _one = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
-        self.can_spare(server, now).then(|| {
+        let one = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_spared = self.can_spare(server, now);
+        if is_spared {
             state.ejection().eject(length, now);
+        }
+        drop(one);
+        is_spared.then(|| {
+            // Those who wait have to know when it comes back.
+            self.queue.changed();
             length
         })
+    }
+
+    /// An attempt at a server that was out begins at `now`: it is the one that tells whether the server is back.
+    pub fn tries_again(&self, server: &Server, now: u64) {
+        if server.shared().ejection().try_again(now) {
+            self.queue.changed();
+        }
     }
 
     /// Whether a server may go out too: no more than the group's share of its usable servers, one at least, and never the

@@ -41,4 +41,13 @@ impl Upstream {
     pub fn has_line(&self) -> bool {
         self.patience.size > 0 && self.queue.waiting() > 0
     }
+
+    /// When the next of the servers that failing requests have taken out comes back, after `now`.
+    pub fn next_return(&self, now: u64) -> Option<u64> {
+        let ends = self
+            .servers
+            .iter()
+            .map(|server| server.shared().ejection().until());
+        ends.filter(|until| *until > now).min()
+    }
 }

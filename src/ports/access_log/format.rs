@@ -98,6 +98,11 @@ fn json_line(out: &mut Vec<u8>, second: &Second, record: &Record<'_>) {
     number(out, record.body_bytes);
     out.extend_from_slice(br#","duration_ms":"#);
     milliseconds(out, record.duration);
+    out.extend_from_slice(br#","waited_ms":"#);
+    match record.waited {
+        Some(waited) => milliseconds(out, waited),
+        None => out.extend_from_slice(b"null"),
+    }
     out.extend_from_slice(br#","route":"#);
     json_optional(out, record.route.map(str::as_bytes), NAME_LIMIT);
     out.extend_from_slice(br#","upstream":"#);

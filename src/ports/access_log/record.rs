@@ -30,6 +30,8 @@ pub struct Record<'a> {
     pub body_bytes: u64,
     /// From the request's first byte to the last of the response.
     pub duration: Duration,
+    /// How long of that it waited while every server was at its limit; none if it did not.
+    pub waited: Option<Duration>,
     /// The request's `Referer`.
     pub referer: Option<&'a [u8]>,
     /// The request's `User-Agent`.

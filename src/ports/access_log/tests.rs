@@ -24,6 +24,7 @@ fn record() -> Record<'static> {
         status: 200,
         body_bytes: 54,
         duration: Duration::from_micros(1_500),
+        waited: None,
         referer: None,
         user_agent: None,
         x_forwarded_for: None,

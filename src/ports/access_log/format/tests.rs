@@ -20,6 +20,7 @@ fn record() -> Record<'static> {
         status: 200,
         body_bytes: 54,
         duration: Duration::from_micros(12_034),
+        waited: None,
         referer: None,
         user_agent: None,
         x_forwarded_for: None,
@@ -119,7 +120,7 @@ fn json_lists_every_attempt() {
         line(LogFormat::Json, &record),
         concat!(
             r#"{"time":"2026-11-20T15:33:22.045Z","request_id":"01f3","client":"127.0.0.1","listener":"0.0.0.0:8080","scheme":"https","#,
-            r#""method":"GET","host":"example.org","target":"/","version":"HTTP/1.1","status":200,"bytes":54,"duration_ms":12.034,"#,
+            r#""method":"GET","host":"example.org","target":"/","version":"HTTP/1.1","status":200,"bytes":54,"duration_ms":12.034,"waited_ms":null,"#,
             r#""route":"default","upstream":"web","revision":7,"reason":null,"attempt_count":2,"attempts":["#,
             r#"{"server":"10.0.0.1:80","status":null,"failure":"connect_timeout","duration_ms":2000.000},"#,
             r#"{"server":"10.0.0.2:80","status":200,"failure":null,"duration_ms":1.007}],"#,
@@ -140,7 +141,7 @@ fn json_keeps_every_key_when_there_is_nothing_to_say() {
         ..record()
     };
     let parsed = json(&record);
-    assert_eq!(parsed.as_object().unwrap().len(), 21);
+    assert_eq!(parsed.as_object().unwrap().len(), 22);
     assert!(
         ["client", "route", "upstream", "referer"]
             .iter()

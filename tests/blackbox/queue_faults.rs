@@ -1,0 +1,60 @@
+//! Requests that wait while servers fail, or while others fill the line.
+
+use super::queue::{limited, sent, wait_for_line};
+use crate::support::{Edge, Origin, Reply, until};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+#[test]
+fn the_end_of_an_ejection_wakes_who_waits() {
+    let origins = Origin::many(2);
+    let mut servers = json!([limited(&origins[0], 1), limited(&origins[1], 1)]);
+    servers[0]["fail_timeout"] = json!("2s");
+    let web = json!({ "servers": servers, "queue": { "size": 9, "timeout": "0s" }, "retry": { "attempts": 1 } });
+    let edge = Edge::builder()
+        .with(&json!({ "upstreams": { "web": web } }).to_string())
+        .route("*", "web")
+        .start();
+    origins[0].by(|_| Reply::Reset);
+    let failed = until("the first server fails", || {
+        (edge.client().get("/", &[]).status == 502).then(Instant::now)
+    });
+    origins[0].by(|_| Reply::Name);
+    origins[1].hold();
+    let mut busy = sent(&edge, "/busy");
+    origins[1].wait_for(1);
+    let mut waits = sent(&edge, "/waits");
+    assert_eq!(waits.response().text(), origins[0].name());
+    assert!(failed.elapsed() >= Duration::from_millis(1900));
+    assert!(edge.record("/waits")["waited_ms"].as_f64().unwrap() > 0.0);
+    origins[1].release();
+    assert_eq!(busy.response().status, 200);
+}
+
+#[test]
+fn a_line_full_of_requests_for_one_part_of_a_group_sheds_none_for_another() {
+    let origins = Origin::many(2);
+    let mut servers = json!([limited(&origins[0], 1), limited(&origins[1], 1)]);
+    servers[0]["labels"] = json!({ "rack": "a" });
+    servers[1]["labels"] = json!({ "rack": "b" });
+    let route = |rack: &str| json!({ "hosts": [rack], "to": "web", "labels": { "rack": rack } });
+    let web = json!({ "servers": servers, "queue": { "size": 1, "timeout": "0s" } });
+    let edge = Edge::builder()
+        .with(
+            &json!({ "upstreams": { "web": web }, "routes": [route("a"), route("b")] }).to_string(),
+        )
+        .start();
+    origins[0].hold();
+    let mut busy = sent(&edge, "/busy");
+    origins[0].wait_for(1);
+    let mut waits = sent(&edge, "/waits");
+    wait_for_line(&edge, 1);
+    for _ in 0..3 {
+        let mut other = edge.client();
+        other.send("GET / HTTP/1.1\r\nHost: b\r\n\r\n");
+        assert_eq!(other.response().text(), origins[1].name());
+    }
+    origins[0].release();
+    assert_eq!(busy.response().status, 200);
+    assert_eq!(waits.response().status, 200);
+}
