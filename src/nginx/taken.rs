@@ -5,10 +5,11 @@ use super::balance::{Balance, Better};
 use super::check::{Check, CheckKind, StatusClass};
 use super::error::{At, one_line, shown};
 use super::server_line::ServerLine;
+use super::units;
 use super::upstream::{Directive, Placed, UpstreamBlock};
 use crate::spec::{
-    Address, Admin, BalanceSpec, CheckType, HashKey, HashSpec, HealthSpec, ServerSpec, Span,
-    StartHealth, StatusRange, TimeoutsSpec, UpstreamSpec,
+    Address, Admin, BalanceSpec, CheckType, HashKey, HashSpec, HealthSpec, QueueSpec, ServerSpec,
+    Span, StartHealth, StatusRange, TimeoutsSpec, UpstreamSpec,
 };
 
 /// A block as a group of ours, and what the group does not say.
@@ -65,6 +66,8 @@ impl Taken {
             servers: new.servers,
             keepalive: new.keepalive,
             health: new.health,
+            // Only NGINX Plus has one: a block without one says nothing.
+            queue: new.queue.or_else(|| old.queue.clone()),
             timeouts: (timeouts != TimeoutsSpec::default()).then_some(timeouts),
             ..old.clone()
         }
@@ -124,6 +127,13 @@ impl<'a> Taking<'a> {
             Directive::Other(name, _) if name.starts_with("resolver") => {
                 self.resolvers.push((at, name));
             }
+            Directive::Other(name, words) if name == "queue" => match queue(words) {
+                Some(queue) => self.upstream.queue = Some(queue),
+                None => {
+                    let why = "write `queue NUMBER` or `queue NUMBER timeout=TIME`";
+                    self.refused(at, name, why);
+                }
+            },
             Directive::Other(name, _) => self.other(at, name),
         }
     }
@@ -133,10 +143,6 @@ impl<'a> Taking<'a> {
             "check_fastcgi_param" => self.ignored(at, name, "it is for `type=fastcgi` only"),
             "sticky" => {
                 let why = "its cookies are not signed; `sticky` of an upstream has a secret";
-                self.refused(at, name, why);
-            }
-            "queue" => {
-                let why = "not taken from a block yet; `queue` of an upstream says the same";
                 self.refused(at, name, why);
             }
             "ntlm" => self.refused(
@@ -323,6 +329,18 @@ impl<'a> Taking<'a> {
     }
 }
 
+fn queue(words: &[String]) -> Option<QueueSpec> {
+    let (size, timeout) = match words {
+        [size] => (size, None),
+        [size, timeout] => (size, Some(timeout.strip_prefix("timeout=")?)),
+        _ => return None,
+    };
+    Some(QueueSpec {
+        size: Some(units::number(size).filter(|size| *size > 0)?),
+        timeout: Some(timeout.map_or(Some(NGINX_WAITS), units::time)?),
+    })
+}
+
 /// The key that a variable of nginx stands for. A text with more than one variable has none.
 fn key_of(variable: &str) -> Option<HashKey> {
     let name = variable.strip_prefix('$')?;
@@ -350,6 +368,9 @@ fn key_of(variable: &str) -> Option<HashKey> {
 
 /// It may name an address as it was written.
 const LONGEST_REASON: usize = 200;
+
+/// How long a request waits with nginx when nothing is said.
+const NGINX_WAITS: Span = Span::from_secs(60);
 
 /// What nginx_upstream_check_module sends and takes for alive when nothing is said.
 const DEFAULT_REQUEST: &str = "GET / HTTP/1.0\r\n\r\n";

@@ -217,6 +217,27 @@ fn a_block_becomes_a_group() {
 }
 
 #[test]
+fn a_queue_is_taken_with_nginxs_own_patience() {
+    for (text, size, seconds) in [
+        ("queue 5;", 5, 60),
+        ("queue 100 timeout=70;", 100, 70),
+        ("queue 1 timeout=2m;", 1, 120),
+    ] {
+        let taken = read(&format!("server 10.0.0.1 max_conns=1; {text}")).taken();
+        assert!(taken.gaps.is_empty(), "{text}: {:?}", taken.gaps);
+        let queue = taken.upstream.queue.clone().unwrap();
+        assert_eq!(queue.size, Some(size));
+        assert_eq!(queue.timeout, Some(crate::spec::Span::from_secs(seconds)));
+        let without = read("server 10.0.0.1;").taken();
+        assert_eq!(
+            without.in_place_of(&taken.upstream).queue,
+            Some(queue),
+            "a block without one says nothing"
+        );
+    }
+}
+
+#[test]
 fn each_key_of_a_hash_is_the_one_of_that_variable() {
     for (variable, key) in [
         ("$request_uri", "uri"),
@@ -242,7 +263,8 @@ fn what_a_group_cannot_say_is_listed_and_what_matters_is_marked() {
         ("random two least_time=header;", true),
         ("least_time last_byte inflight;", true),
         ("sticky cookie a;", true),
-        ("queue 5;", true),
+        ("queue 0;", true),
+        ("queue 5 wait=1;", true),
         ("ntlm;", true),
         ("state /a;", true),
         ("balancer_by_lua_file a.lua;", true),
