@@ -39,6 +39,8 @@ pub struct Upstream {
     hash: HashKey,
     sticky: Option<Arc<Sticky>>,
     servers: Vec<Arc<Server>>,
+    /// Those of the whole group, if it is a part of one.
+    siblings: Option<Vec<Arc<Server>>>,
     /// The names among its members.
     names: Vec<MemberName>,
     /// By their numbers, the first first.
@@ -109,6 +111,7 @@ impl Upstream {
                 before.and_then(|before| before.sticky.as_deref()),
             ),
             servers,
+            siblings: None,
             names: members::names(&spec.servers, names),
             labels: Labels::default(),
             host: full.host.unwrap_or_default(),
@@ -186,6 +189,7 @@ impl Upstream {
         Self {
             tiers: tiers(self.policy, &servers, before),
             servers,
+            siblings: Some(self.servers.clone()),
             names: self.names_with(labels),
             labels: labels.clone(),
             name: self.name.clone(),
@@ -226,6 +230,12 @@ impl Upstream {
     /// Whether checks or operators have taken every server out.
     pub fn is_all_down(&self) -> bool {
         self.usable_servers() == 0
+    }
+
+    /// Whether that is an outage. One without servers is nobody's failure: an operator made it so, or DNS has not answered
+    /// yet.
+    pub fn is_outage(&self) -> bool {
+        self.is_all_down() && !self.servers.is_empty()
     }
 
     /// What happens when they have.

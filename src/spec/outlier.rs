@@ -56,6 +56,12 @@ impl OutlierSpec {
                 broken.push(Broken::new(pointer, "a time of more than 0s"));
             }
         }
+        if let (Some(eject), Some(most)) = (self.eject, self.eject_max)
+            && most.duration() < eject.duration()
+        {
+            let message = "the longest time out: at least `eject`";
+            broken.push(Broken::new("/eject_max", message));
+        }
         broken
     }
 }

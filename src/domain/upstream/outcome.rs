@@ -1,4 +1,4 @@
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::Upstream;
@@ -60,19 +60,24 @@ impl Upstream {
         }
     }
 
-    /// Whether a server may go out too: no more than the group's share of its usable servers, one at least, and never the
-    /// last one. Looks at every server, which only a failure that ejects pays for.
+    /// Whether a server may go out too: no more than the group's share of its usable servers, one at least if any, and never
+    /// the last one, nor the last one of a part of the group. Looks at every server, which only a failure that ejects pays
+    /// for.
     fn can_spare(&self, server: &Server, now: u64) -> bool {
-        let usable = self.servers.iter().filter(|server| server.is_usable());
-        let (mut all, mut out) = (0, 0);
-        for other in usable {
-            all += 1;
-            out += usize::from(other.id() != server.id() && other.shared().ejection().is_out(now));
-        }
-        let most = (all * usize::from(self.max_ejected.get()) / 100).max(1);
+        let beside = |servers: &[Arc<Server>]| {
+            let usable = servers.iter().filter(|server| server.is_usable());
+            usable.fold((0, 0), |(all, out), other| {
+                let is_out = other.id() != server.id() && other.shared().ejection().is_out(now);
+                (all + 1, out + usize::from(is_out))
+            })
+        };
+        let (all, out) = beside(self.siblings.as_ref().unwrap_or(&self.servers));
+        let share = usize::from(self.max_ejected.get());
+        let most = (all * share / 100).max(share.min(1));
+        let (own, own_out) = beside(&self.servers);
         // One that is not counted (its checks say that it is down) can go out freely.
-        let last = !server.is_usable() || out + 1 < all;
-        last && out < most
+        let is_not_last = !server.is_usable() || own_out + 1 < own;
+        is_not_last && out < most
     }
 }
 
@@ -89,5 +94,60 @@ impl RateRule {
             eject: or(spec.eject, 10),
             eject_max: or(spec.eject_max, 300),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::snapshot::Snapshot;
+    use crate::spec::{Name, Spec};
+
+    /// Six servers, two of each rack, with a route to each rack.
+    fn snapshot(max_ejected: &str) -> Snapshot {
+        let rack = |at: usize| ["a", "b", "c"][at / 2];
+        let server = |at| serde_json::json!({"address": format!("10.0.0.{at}"), "labels": {"rack": rack(at)}});
+        let route =
+            |rack| serde_json::json!({"hosts": [rack], "to": "web", "labels": {"rack": rack}});
+        let spec: Spec = serde_json::from_value(serde_json::json!({
+            "upstreams": {"web": {"max_ejected": max_ejected, "servers": (0..6).map(server).collect::<Vec<_>>()}},
+            "routes": (["a", "b", "c"].map(route)),
+        }))
+        .unwrap();
+        Snapshot::build(1, Arc::new(spec), None)
+    }
+
+    /// How many are ejected when every server fails, each seen by the part of the group that its rack is.
+    fn ejected_by_parts(max_ejected: &str) -> usize {
+        let snapshot = snapshot(max_ejected);
+        let parts = ["a", "b", "c"].map(|rack| {
+            let route = snapshot.routes().find(rack, "/").unwrap();
+            snapshot.serving(route, rack).unwrap()
+        });
+        let fails = parts
+            .iter()
+            .flat_map(|part| part.servers().iter().map(move |server| (part, server)));
+        fails
+            .filter(|(part, server)| part.failed(server, 1).is_some())
+            .count()
+    }
+
+    #[test]
+    fn parts_of_a_group_eject_no_more_than_the_group_spares() {
+        let parts = ["1%", "34%", "50%", "100%"].map(ejected_by_parts);
+        // With 100 % each part keeps its last one.
+        assert_eq!(parts, [1, 2, 3, 3]);
+    }
+
+    #[test]
+    fn zero_percent_ejects_none() {
+        assert_eq!(ejected_by_parts("0%"), 0);
+        let whole = snapshot("0%");
+        let web = whole.upstream(&Name::new("web").unwrap()).unwrap();
+        assert!(
+            web.servers()
+                .iter()
+                .all(|server| web.failed(server, 1).is_none())
+        );
     }
 }
