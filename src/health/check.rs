@@ -18,6 +18,8 @@ pub struct Check {
     pub interval: Duration,
     /// The same while the server is down.
     pub interval_down: Duration,
+    /// The same while its results differ from what it is taken for.
+    pub interval_changing: Duration,
     /// Time for the whole probe.
     pub timeout: Duration,
     /// Failures in a row that make a server down.
@@ -84,16 +86,19 @@ impl Check {
     /// below 10 ms is taken as 10 ms.
     pub fn new(spec: &HealthSpec) -> Option<Self> {
         let question = question(spec)?;
-        let interval = spec.interval.unwrap_or(INTERVAL).duration().max(SHORTEST);
+        let pause = |span: Span| span.duration().max(SHORTEST);
+        let interval = pause(spec.interval.unwrap_or(INTERVAL));
+        let interval_down = spec.interval_down.map_or(interval, pause);
         let timeout = spec.timeout.unwrap_or(TIMEOUT).limit().unwrap_or(interval);
         let concurrency = spec.concurrency.unwrap_or(CONCURRENCY);
         Some(Self {
             question,
             port: spec.port,
             interval,
-            interval_down: spec
-                .interval_down
-                .map_or(interval, |span| span.duration().max(SHORTEST)),
+            interval_down,
+            interval_changing: spec
+                .interval_changing
+                .map_or(interval.min(interval_down), pause),
             timeout,
             fall: spec.fall.unwrap_or(FALL),
             rise: spec.rise.unwrap_or(RISE),

@@ -75,9 +75,9 @@ impl Schedule {
             let started = Instant::now();
             let outcome = self.probe(&aim, late).await;
             drop(permits);
-            let passed = outcome.end == ProbeEnd::Pass;
+            let end = outcome.end;
             self.record(&mut course, outcome);
-            due = started + self.jittered(self.pause(passed));
+            due = started + self.jittered(self.pause(end));
         }
     }
 
@@ -95,13 +95,17 @@ impl Schedule {
         }
     }
 
-    /// The time until the next probe. A server that is down and passes is on its way back: it is not kept waiting.
-    fn pause(&self, passed: bool) -> Duration {
+    /// The time until the next probe. A result that differs from the verdict is looked into sooner: the server may be on
+    /// its way out, or back. One that does not count says neither.
+    fn pause(&self, end: ProbeEnd) -> Duration {
         let check = &self.watch.check;
-        match (self.state.health(), passed) {
-            (Health::Down, false) => check.interval_down,
-            (Health::Down, true) => check.interval_down.min(check.interval),
-            _ => check.interval,
+        match (self.state.health(), end) {
+            (Health::Up, ProbeEnd::Pass | ProbeEnd::Discarded) => check.interval,
+            (Health::Unknown, ProbeEnd::Discarded) => check.interval,
+            (Health::Down, ProbeEnd::Fail | ProbeEnd::Timeout | ProbeEnd::Discarded) => {
+                check.interval_down
+            }
+            _ => check.interval_changing,
         }
     }
 

@@ -28,6 +28,10 @@ pub struct HealthSpec {
     /// The same while the server is down; default `interval`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval_down: Option<Span>,
+    /// The same while its results differ from what it is taken for, until they make a verdict; default the shorter of the
+    /// two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_changing: Option<Span>,
     /// With `grpc`: the service that is asked for; default the whole server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
@@ -69,6 +73,7 @@ impl HealthSpec {
             port: a.port.or(b.port),
             interval: a.interval.or(b.interval),
             interval_down: a.interval_down.or(b.interval_down),
+            interval_changing: a.interval_changing.or(b.interval_changing),
             service: a.service.or(b.service),
             sni: a.sni.or(b.sni),
             timeout: a.timeout.or(b.timeout),

@@ -28,7 +28,7 @@ impl HealthSpec {
         broken
     }
 
-    fn numbers(&self) -> [Rule; 8] {
+    fn numbers(&self) -> [Rule; 9] {
         let lasts = |span: Option<Span>, most: u64| {
             span.is_none_or(|span| {
                 let length = span.duration();
@@ -47,6 +47,11 @@ impl HealthSpec {
                 lasts(self.interval_down, LONGEST_INTERVAL),
                 "/interval_down",
                 "time between two probes of a server that is down: more than 0s, at most 1d",
+            ),
+            (
+                lasts(self.interval_changing, LONGEST_INTERVAL),
+                "/interval_changing",
+                "time between two probes of a server that may come or go: more than 0s, at most 1d",
             ),
             (
                 lasts(self.timeout, LONGEST_PROBE),
@@ -211,6 +216,10 @@ mod tests {
         assert_eq!(pointers(&json("service", 1025)), ["/service"]);
         assert_eq!(pointers(r#"{"sni": "a:443"}"#), ["/sni"]);
         assert_eq!(pointers(r#"{"interval_down": "2d"}"#), ["/interval_down"]);
+        assert_eq!(
+            pointers(r#"{"interval_changing": "0s"}"#),
+            ["/interval_changing"]
+        );
         assert!(
             pointers(r#"{"interval_down": null, "sni": null, "body": null, "service": ""}"#)
                 .is_empty()

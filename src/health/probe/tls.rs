@@ -91,12 +91,12 @@ fn failure(error: &Error) -> Failure {
         _ => {
             let text = text.strip_prefix("TLS connect() failed: ").unwrap_or(text);
             let text = text.rsplit_once(", SNI: ").map_or(text, |(text, _)| text);
-            let whole = || error.root_cause().to_string();
-            Failure::Tls(if text.is_empty() {
-                whole()
-            } else {
-                text.to_owned()
-            })
+            if !text.is_empty() {
+                return Failure::Tls(text.to_owned());
+            }
+            let whole = error.root_cause().to_string();
+            let cause = whole.rsplit_once(" cause: ").map(|(_, cause)| cause);
+            Failure::Tls(cause.unwrap_or(&whole).trim().to_owned())
         }
     }
 }

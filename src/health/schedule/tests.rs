@@ -209,6 +209,20 @@ async fn a_shorter_interval_for_servers_that_are_down_is_kept_until_they_are_up(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_may_come_or_go_is_probed_at_an_interval_of_its_own() {
+    let health = json!({ "interval": "10s", "interval_down": "60s", "interval_changing": "1s", "fall": 3, "rise": 3, "start": "up" });
+    let results = |number, _| (Duration::ZERO, !(3..=7).contains(&number));
+    let world = World::start(0, json!({ "web": group([1], health) }), results);
+    sleep(300 * SECOND).await;
+    let starts = world.fake.starts_of(1);
+    assert_every(&starts[..=3], 10 * SECOND);
+    assert_every(&starts[3..=5], SECOND);
+    assert_every(&starts[5..=8], 60 * SECOND);
+    assert_every(&starts[8..=10], SECOND);
+    assert_every(&starts[10..], 10 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_failure_counts_while_this_process_is_late_itself() {
     let health = json!({ "interval": "1s", "timeout": "1s", "fall": 1, "start": "up" });
     for time in [Duration::ZERO, SECOND / 2, FOR_EVER] {
