@@ -97,6 +97,13 @@ impl Resolution {
             }
         }
     }
+
+    /// Leaves out how the last probes of its servers went.
+    pub(super) fn forget_checks(&mut self) {
+        for server in &mut self.servers {
+            server.status.forget_checks();
+        }
+    }
 }
 
 impl ResolvedServer {

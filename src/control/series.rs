@@ -41,8 +41,8 @@ impl Series {
         self.upstreams(
             encoder,
             "pointsman_upstream_all_down",
-            "Whether no server of the group could take requests",
-            |upstream| usize::from(upstream.is_all_down()),
+            "Whether the group has servers and none of them could take requests",
+            |upstream| usize::from(upstream.is_outage()),
         )?;
         self.upstreams(
             encoder,

@@ -89,7 +89,7 @@ pub(super) struct ServerStatus {
     /// Attempts of these that failed.
     failures: u64,
     last_check: Option<LastCheckView>,
-    /// The last 20 probes, the newest first. Left out before the first one.
+    /// The last 20 probes, the newest first. Left out before the first one, and in the list of all groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     last_checks: Vec<LastCheckView>,
@@ -124,6 +124,18 @@ impl UpstreamView {
             }),
             servers: servers(upstream),
         }
+    }
+
+    /// Without the last probes of its servers: they are ten times the rest, for each group of many.
+    pub(super) fn in_brief(self) -> Self {
+        let mut brief = self;
+        for server in &mut brief.servers {
+            server.status.live.forget_checks();
+            if let Some(resolution) = &mut server.status.resolution {
+                resolution.forget_checks();
+            }
+        }
+        brief
     }
 
     pub(super) fn find(snapshot: &Snapshot, name: &Name) -> Option<Tagged<Self>> {
@@ -216,6 +228,11 @@ impl ServerStatus {
             last_check: None,
             last_checks: Vec::new(),
         }
+    }
+
+    /// Leaves out how the last probes went, but for the last one.
+    pub(super) fn forget_checks(&mut self) {
+        self.last_checks.clear();
     }
 
     pub(super) fn new(server: &Server) -> Self {

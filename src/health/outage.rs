@@ -25,8 +25,7 @@ impl Outages {
     /// Looks at one group: its checks have come to another verdict.
     pub(super) fn look(&self, upstream: &Upstream) {
         let name = upstream.name();
-        // A group without servers is nobody's failure: an operator made it so, or DNS has not answered yet.
-        let is_out = upstream.is_all_down() && !upstream.servers().is_empty();
+        let is_out = upstream.is_outage();
         let mut known = self.lock();
         match known.get(name).copied() {
             None if is_out => {

@@ -1,6 +1,6 @@
 //! Groups none of whose servers can take requests: how that is seen, and when it is over.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Edge, Origin, Port, until};
 
@@ -46,6 +46,12 @@ fn a_group_that_is_all_down_is_one_line_in_the_log_and_a_gauge() {
             "{check}"
         );
     }
+
+    let last_checks = |server: &Value| server["status"]["last_checks"].as_array().is_some();
+    let one = edge.control().get("/v1/upstreams/web").is(200).json;
+    assert!(last_checks(&one["servers"][0]), "{one}");
+    let all = edge.control().get("/v1/upstreams").is(200).json;
+    assert!(!last_checks(&all[0]["servers"][0]), "{all}");
 
     let alive = Origin::start();
     let server = json!({ "address": alive.address().to_string() });

@@ -45,7 +45,7 @@ struct UpstreamStatus {
     usable: usize,
     /// Servers in all, counted so too.
     total: usize,
-    /// Whether no server could take a request.
+    /// Whether there are servers and none could take a request.
     all_down: bool,
     servers: Vec<ServerView>,
 }
@@ -95,7 +95,7 @@ impl UpstreamStatus {
             name: upstream.name().clone(),
             usable,
             total: upstream.servers().len(),
-            all_down: usable == 0,
+            all_down: upstream.is_outage(),
             servers: view::servers(upstream),
         }
     }

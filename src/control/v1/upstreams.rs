@@ -16,14 +16,14 @@ use crate::change::Change;
 use crate::controller::Object;
 use crate::spec::UpstreamSpec;
 
-/// Every group, in the order of their names.
+/// Every group, in the order of their names, without `last_checks`: those are in `/v1/status` and with one group.
 #[utoipa::path(get, path = "/v1/upstreams", tag = "upstreams", params(LookParameters),
     responses((status = 200, body = Vec<UpstreamView>), (status = 304)))]
 pub(super) async fn list(State(api): State<Arc<Api>>, look: Look) -> Result<Response, Problem> {
     api.show(&look, |snapshot| {
         let all = snapshot
             .upstreams()
-            .map(|upstream| UpstreamView::new(upstream));
+            .map(|upstream| UpstreamView::new(upstream).in_brief());
         Ok((snapshot.revision(), all.collect::<Vec<_>>()))
     })
     .await
