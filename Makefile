@@ -15,7 +15,8 @@ demo: prepare ## build, then start four origins, the proxy and its control endpo
 	$(CARGO) build --locked --release
 	@exec target/release/pointsman demo
 
-test: prepare ## run every test
+test: ## run every test; installs redis-server when it is missing
+	@scripts/prepare.sh tests
 	$(CARGO) test --locked
 
 test-clients: prepare ## let curl, h2load and Python's clients talk to the real binary; installs them

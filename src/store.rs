@@ -9,6 +9,7 @@
 mod chain;
 mod error;
 mod memory;
+mod redis;
 mod registry;
 mod retention;
 mod sqlite;
@@ -21,6 +22,7 @@ use crate::spec::{Digest, Revision, Spec};
 pub use chain::{Logged, digest};
 pub use error::StoreError;
 pub use memory::Memory;
+pub use redis::{Redis, RedisSettings, Secret};
 pub use registry::{HandOver, HealthRecord, Lease, NameRecord, NodeRecord, Registry};
 pub use retention::{Backlog, History, checkpoint_due};
 pub use sqlite::Sqlite;
@@ -87,6 +89,8 @@ pub enum StoreSettings {
     Memory,
     /// In a SQLite file. Its directory is created if the directory above exists.
     Sqlite(PathBuf),
+    /// In Redis, shared by many nodes.
+    Redis(Box<RedisSettings>),
 }
 
 /// A store that is ready for use: both sides of one place.
@@ -110,6 +114,7 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
     match settings {
         StoreSettings::Memory => Ok(both(Memory::default())),
         StoreSettings::Sqlite(path) => Ok(both(Sqlite::open(path)?)),
+        StoreSettings::Redis(settings) => Ok(both(Redis::new(RedisSettings::clone(settings)))),
     }
 }
 

@@ -16,6 +16,7 @@ mod pruning;
 mod registry;
 #[path = "store/site.rs"]
 mod site;
+mod support;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -36,6 +37,9 @@ macro_rules! contract {
         }
         mod sqlite {
             $(#[test] fn $claim() { super::$claim(&super::Site::sqlite()); })*
+        }
+        mod redis {
+            $(#[test] fn $claim() { super::$claim(&super::Site::redis()); })*
         }
     };
 }

@@ -3,6 +3,7 @@
 mod control;
 mod dns;
 mod listener;
+mod state;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -13,17 +14,17 @@ use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer};
 
 use super::reader::Reader;
-use super::settings::{ServerSettings, StateSettings};
+use super::settings::ServerSettings;
 use super::tree::{Content, Entry, Node};
-use super::values::{ByteSize, FormatText, LogText, Network, StoreText};
+use super::values::{FormatText, LogText, Network};
 use super::{Config, seed};
 use crate::edge::ConnectionLimits;
 use crate::ports::access_log::{AccessLogSettings, LogTarget};
 use crate::spec::{Name, Span, Spec, explain};
-use crate::store::{History, StoreSettings};
 use control::ControlFile;
 use dns::DnsFile;
 use listener::ListenerFile;
+use state::StateFile;
 
 /// The file, section by section.
 #[derive(Debug, Default)]
@@ -191,37 +192,6 @@ fn loopback() -> Vec<IpNet> {
 
 fn networks(written: Vec<Network>) -> Vec<IpNet> {
     written.into_iter().map(|network| network.0).collect()
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct StateFile {
-    store: Option<StoreText>,
-    history: HistoryFile,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct HistoryFile {
-    revisions: Option<u64>,
-    age: Option<Span>,
-    size: Option<ByteSize>,
-}
-
-impl StateFile {
-    fn settle(self) -> StateSettings {
-        let place = || StoreSettings::Sqlite("/var/lib/pointsman/state.db".into());
-        // 0 means no limit.
-        let size = self.history.size.map_or(1 << 30, |size| size.0);
-        StateSettings {
-            store: self.store.map_or_else(place, |store| store.0),
-            history: History {
-                revisions: self.history.revisions.unwrap_or(1000),
-                age: self.history.age.unwrap_or(Span::from_secs(7 * 86_400)),
-                size: if size == 0 { u64::MAX } else { size },
-            },
-        }
-    }
 }
 
 #[derive(Debug, Default, Deserialize)]

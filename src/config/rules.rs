@@ -6,12 +6,14 @@ use super::holes::Holes;
 use super::tree::Node;
 use super::{Config, ControlSettings, LimitSettings, ListenAddress, ListenerSettings};
 use crate::spec::{Broken, ForbiddenAddresses, broken_rules};
+use crate::store::StoreSettings;
 
 /// Every broken rule about what could be read; pointers begin at the top of the file.
 pub(super) fn broken(config: &Config, root: &Node, holes: &Holes) -> Vec<Broken> {
     let has_control = holes.is_whole(root, "/control/address");
     let mut broken = listeners(config, has_control);
     broken.extend(process(config));
+    broken.extend(state(config));
     if holes.is_whole(root, "/control") {
         broken.extend(protection(&config.control));
     }
@@ -56,6 +58,22 @@ fn process(config: &Config) -> Vec<Broken> {
     if config.server.probe_concurrency == 0 {
         let message = "without a single probe nothing is checked: write 1 or more";
         broken.push(Broken::new("/server/probe_concurrency", message));
+    }
+    broken
+}
+
+fn state(config: &Config) -> Vec<Broken> {
+    let StoreSettings::Redis(redis) = &config.state.store else {
+        return Vec::new();
+    };
+    let mut broken = Vec::new();
+    if redis.sentinels.is_empty() != redis.master.is_none() {
+        let message = "`sentinels` and `master` go together: who is asked, and for which master";
+        broken.push(Broken::new("/state/redis", message));
+    }
+    if redis.ca.is_some() && !redis.tls {
+        let message = "a CA is for TLS: write `state.store` with `rediss://`";
+        broken.push(Broken::new("/state/redis/ca", message));
     }
     broken
 }

@@ -217,7 +217,7 @@ fn what_is_not_built_is_not_supported_yet() {
 server: {threads: 1}
 listeners: [{address: '0.0.0.0:1'}]
 control: {legacy: [plus], tls: {cert: a, key: b, client_ca: c}}
-state: {store: 'redis://h:1/0', local_copy: x}
+state: {store: 'redis://h:1/0', host_keys: {prefix: x}}
 defaults: {source: {consul: c}}
 upstreams:
   web: {when_all_down: try_any, timeouts: {total: 1s}, retry: {budget: 10%}}
@@ -227,8 +227,7 @@ routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, path
     insta::assert_snapshot!(errors(text), @r##"
 f:4:20: `plus` is not supported yet
 f:4:50: `client_ca` is not supported yet
-f:5:16: `redis://` is not supported yet
-f:5:33: `local_copy` is not supported yet
+f:5:33: `host_keys` is not supported yet
 f:6:12: `source` is not supported yet
 f:10:11: `redirect` is not supported yet
 f:10:42: a weighted list is not supported yet
@@ -262,7 +261,7 @@ f:3:32: `127.0.0.1:9900` is the control endpoint itself
     insta::assert_snapshot!(errors("upstreams: {web: {balance: roundrobin}}"), @r##"f:1:28: unknown value `roundrobin`; did you mean `round_robin`?"##);
     insta::assert_snapshot!(errors("log: {level: loud}\nstate: {store: mysql, history: {size: 1GB}}"), @r##"
 f:1:14: unknown value `loud`; known here: off, error, warn, info, debug, trace
-f:2:16: `mysql` is no store: write `memory` or `sqlite:PATH`
+f:2:16: `mysql` is no store: write `memory`, `sqlite:PATH` or `redis://HOST:PORT/DB`
 f:2:39: `1GB` is not a size: write a whole number with B, KiB, MiB, GiB or TiB
 "##);
     insta::assert_snapshot!(errors("control: {tokens: [{name: a, sha256: ab, role: root}]}"), @r##"

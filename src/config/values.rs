@@ -151,28 +151,10 @@ impl TryFrom<SizeText> for ByteSize {
     }
 }
 
-/// `state.store`.
+/// `state.store`; read in `file/state.rs`.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct StoreText(pub(super) StoreSettings);
-
-impl TryFrom<String> for StoreText {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let path = text.strip_prefix("sqlite:").and_then(some_path);
-        match (text.as_str(), path) {
-            ("memory", _) => Ok(Self(StoreSettings::Memory)),
-            (_, Some(path)) => Ok(Self(StoreSettings::Sqlite(path))),
-            (text, None) if text.starts_with("redis://") => {
-                Err("`redis://` is not supported yet".to_owned())
-            }
-            (text, None) => Err(format!(
-                "`{}` is no store: write `memory` or `sqlite:PATH`",
-                shortened(text)
-            )),
-        }
-    }
-}
 
 /// `access_log.path`.
 #[derive(Debug, Deserialize)]

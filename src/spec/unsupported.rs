@@ -7,7 +7,7 @@
 /// and the bodies of the control API have the same keys in the same places.
 const KEYS: &[(&str, &[&str])] = &[
     ("control/tls", &["client_ca"]),
-    ("state", &["local_copy", "redis", "host_keys"]),
+    ("state", &["host_keys"]),
     ("upstreams/*", &["source"]),
     (
         "routes/*",

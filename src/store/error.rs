@@ -116,4 +116,40 @@ pub enum StoreError {
         /// What the system said.
         reason: String,
     },
+    /// Nobody answers there, or not in time.
+    #[error("the store {place} does not answer ({reason})")]
+    Unreachable {
+        /// The store.
+        place: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// It answers, but does not do it: read-only, out of memory, loading, no permission.
+    #[error("the store {place} refuses: {reason}")]
+    NotTaken {
+        /// The store.
+        place: String,
+        /// What it said.
+        reason: String,
+    },
+    /// What is stored there contradicts itself.
+    #[error("the store {place} is damaged ({reason})")]
+    Contradiction {
+        /// The store.
+        place: String,
+        /// What was found.
+        reason: String,
+    },
+    /// The state that is stored there is not the one that this node knows.
+    #[error(
+        "the store {place} belongs to another fleet ({found}, this node's is {ours}): set `state.store` to this node's, or delete its `state.local_copy` to join the other"
+    )]
+    OtherFleet {
+        /// The store.
+        place: String,
+        /// Whose it is.
+        found: String,
+        /// Whose this node is.
+        ours: String,
+    },
 }

@@ -3,27 +3,39 @@
 use pointsman::store::{Opened, Registry, Store, StoreSettings, open};
 use tempfile::TempDir;
 
+use crate::support::RedisServer;
+
 /// Where the store under test is kept; two handles share it as two processes do.
 pub(crate) struct Site {
-    directory: Option<TempDir>,
+    place: Place,
     first: Opened,
+}
+
+enum Place {
+    Memory,
+    Sqlite(TempDir),
+    Redis(RedisServer),
 }
 
 impl Site {
     pub(crate) fn memory() -> Self {
         Self {
-            directory: None,
+            place: Place::Memory,
             first: open(&StoreSettings::Memory).unwrap(),
         }
     }
 
     pub(crate) fn sqlite() -> Self {
-        let directory = TempDir::new().unwrap();
-        let first = open(&StoreSettings::Sqlite(directory.path().join("state.db"))).unwrap();
-        Self {
-            directory: Some(directory),
-            first,
-        }
+        Self::at(Place::Sqlite(TempDir::new().unwrap()))
+    }
+
+    pub(crate) fn redis() -> Self {
+        Self::at(Place::Redis(RedisServer::start()))
+    }
+
+    fn at(place: Place) -> Self {
+        let first = open(&settings(&place)).unwrap();
+        Self { place, first }
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -35,11 +47,17 @@ impl Site {
     }
 
     pub(crate) fn another(&self) -> Opened {
-        match &self.directory {
-            None => self.first.clone(),
-            Some(directory) => {
-                open(&StoreSettings::Sqlite(directory.path().join("state.db"))).unwrap()
-            }
+        match &self.place {
+            Place::Memory => self.first.clone(),
+            place => open(&settings(place)).unwrap(),
         }
+    }
+}
+
+fn settings(place: &Place) -> StoreSettings {
+    match place {
+        Place::Memory => StoreSettings::Memory,
+        Place::Sqlite(directory) => StoreSettings::Sqlite(directory.path().join("state.db")),
+        Place::Redis(server) => StoreSettings::Redis(Box::new(server.settings())),
     }
 }

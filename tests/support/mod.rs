@@ -24,6 +24,7 @@ mod origin;
 mod port;
 mod process;
 mod raw_origin;
+mod redis;
 mod wire;
 
 pub use client::Client;
@@ -35,6 +36,7 @@ pub use origin::{Origin, Reply, Seen};
 pub use port::Port;
 pub use process::{NotStarted, pointsman};
 pub use raw_origin::RawOrigin;
+pub use redis::RedisServer;
 pub use wire::{Headers, Response, read_announced_body, read_head};
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,82 @@
+use ::redis::{ErrorKind, RedisError, ServerErrorKind};
+
+use crate::store::StoreError;
+use crate::store::chain::Damage;
+
+/// What went wrong, before it is known which server it was.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The content contradicts itself.
+    Damaged(String),
+    /// What Redis or the connection said.
+    Redis(RedisError),
+    /// Nobody could be connected to; why.
+    Away(String),
+    /// Already an answer.
+    Store(StoreError),
+}
+
+impl Fault {
+    /// Whether the connection is of no more use: it ended, an answer may still be on its way, or the
+    /// server is not the one to write to.
+    pub(super) fn ends_connection(&self) -> bool {
+        match self {
+            Self::Redis(error) => {
+                let is_server = matches!(error.kind(), ErrorKind::Server(_))
+                    || matches!(
+                        error.kind(),
+                        ErrorKind::Extension | ErrorKind::UnexpectedReturnType
+                    );
+                !is_server || is_readonly(error)
+            }
+            Self::Away(_) => true,
+            Self::Damaged(_) | Self::Store(_) => false,
+        }
+    }
+
+    /// The error that the caller sees.
+    pub(super) fn at(self, place: &str) -> StoreError {
+        let place = place.to_owned();
+        match self {
+            Self::Damaged(reason) => StoreError::Contradiction { place, reason },
+            Self::Away(reason) => StoreError::Unreachable { place, reason },
+            Self::Store(error) => error,
+            Self::Redis(error) => {
+                let reason = error.to_string();
+                match error.kind() {
+                    _ if reason.contains("WRONGTYPE") => {
+                        let reason = format!("a key of ours holds another type: {reason}");
+                        StoreError::Contradiction { place, reason }
+                    }
+                    ErrorKind::UnexpectedReturnType => StoreError::Contradiction { place, reason },
+                    ErrorKind::Server(_)
+                    | ErrorKind::Extension
+                    | ErrorKind::AuthenticationFailed => StoreError::NotTaken { place, reason },
+                    _ => StoreError::Unreachable { place, reason },
+                }
+            }
+        }
+    }
+}
+
+fn is_readonly(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+}
+
+impl From<RedisError> for Fault {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
+    }
+}
+
+impl From<Damage> for Fault {
+    fn from(Damage(reason): Damage) -> Self {
+        Self::Damaged(reason)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

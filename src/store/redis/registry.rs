@@ -1,0 +1,91 @@
+use std::time::Duration;
+
+use ::redis::cmd;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::connection::STEP;
+use super::fault::Fault;
+use super::log::parsed;
+use super::{Redis, read, script};
+use crate::store::registry::NODE_KEPT;
+use crate::store::{HandOver, Lease, NodeRecord, Registry, StoreError};
+
+impl Registry for Redis {
+    fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        ttl: Duration,
+        now: u64,
+    ) -> Result<Lease, StoreError> {
+        let until = now.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+        self.call(STEP, |session| {
+            let mut command = script(include_str!("lease.lua"), &[self.keys.lease(name)]);
+            command.arg(holder).arg(until).arg(now);
+            let [holder, until, term]: [String; 3] = read(&session.ask(&command)?, "a lease")?;
+            Ok(Lease {
+                holder,
+                until: parsed(Some(&until), "a lease's end")?,
+                term: parsed(Some(&term), "a lease's term")?,
+            })
+        })
+    }
+
+    fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
+        self.call(STEP, |session| {
+            let mut command = script(include_str!("release.lua"), &[self.keys.lease(name)]);
+            command.arg(holder);
+            session.ask(&command).map(drop)
+        })
+    }
+
+    fn put_node(&self, node: &NodeRecord) -> Result<(), StoreError> {
+        let oldest = node.seen_at.saturating_sub(NODE_KEPT);
+        self.call(STEP, |session| {
+            let places = [self.keys.nodes(), self.keys.health()];
+            let mut command = script(include_str!("sign.lua"), &places);
+            command.arg(&node.id).arg(text(node)?).arg(oldest);
+            session.ask(&command).map(drop)
+        })
+    }
+
+    fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        self.call(STEP, |session| {
+            let mut command = cmd("HVALS");
+            command.arg(self.keys.nodes());
+            let texts: Vec<String> = read(&session.ask(&command)?, "the nodes")?;
+            let nodes: Result<Vec<NodeRecord>, Fault> =
+                texts.iter().map(|text| value(text)).collect();
+            let mut nodes = nodes?;
+            nodes.sort_by(|a, b| a.id.cmp(&b.id));
+            Ok(nodes)
+        })
+    }
+
+    fn put_health(&self, node: &str, seen: &HandOver) -> Result<(), StoreError> {
+        self.call(STEP, |session| {
+            let mut command = cmd("HSET");
+            command.arg(self.keys.health()).arg(node).arg(text(seen)?);
+            session.ask(&command).map(drop)
+        })
+    }
+
+    fn health(&self, node: &str) -> Result<Option<HandOver>, StoreError> {
+        self.call(STEP, |session| {
+            let mut command = cmd("HGET");
+            command.arg(self.keys.health()).arg(node);
+            let found: Option<String> = read(&session.ask(&command)?, "health")?;
+            found.map(|text| value(&text)).transpose()
+        })
+    }
+}
+
+fn text(record: &impl Serialize) -> Result<String, Fault> {
+    serde_json::to_string(record)
+        .map_err(|error| Fault::Damaged(format!("a record has no JSON form: {error}")))
+}
+
+fn value<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
+    serde_json::from_str(text).map_err(|error| Fault::Damaged(format!("a record: {error}")))
+}

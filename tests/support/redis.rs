@@ -1,0 +1,138 @@
+//! A real Redis of the test's own: a free port, a directory of its own, no configuration file.
+
+use super::{Port, until};
+use pointsman::store::{RedisSettings, Secret};
+use std::{
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// A running `redis-server`. Killed when dropped.
+pub struct RedisServer {
+    port: Port,
+    directory: TempDir,
+    arguments: Vec<String>,
+    process: Option<Child>,
+}
+
+impl RedisServer {
+    /// Without persistence: what it holds is gone with it.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With further arguments, as `--maxmemory 3mb`.
+    pub fn with(arguments: &[&str]) -> Self {
+        let mut server = Self {
+            port: Port::reserve(),
+            directory: TempDir::new().unwrap(),
+            arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
+            process: None,
+        };
+        server.start_again();
+        server
+    }
+
+    /// After [`RedisServer::kill`]: the same port and directory.
+    pub fn start_again(&mut self) {
+        self.spawn();
+        until("redis-server answers", || {
+            let connection = client(&self.url()).get_connection().ok();
+            // Without its password it answers too.
+            connection.map(|_| ()).or_else(|| {
+                let text = self.try_call(&["PING"]).err()?;
+                ["NOAUTH", "NOPERM", "LOADING"]
+                    .iter()
+                    .any(|word| text.contains(word))
+                    .then_some(())
+            })
+        });
+    }
+
+    /// Starts it without waiting until it answers.
+    pub fn spawn(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--port", &self.port.number().to_string()])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        let missing = "redis-server is missing: `make test` installs it (scripts/prepare.sh)";
+        self.process = Some(child.unwrap_or_else(|error| panic!("{missing}: {error}")));
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://{}/0", self.address())
+    }
+
+    pub fn directory(&self) -> &std::path::Path {
+        self.directory.path()
+    }
+
+    pub fn settings(&self) -> RedisSettings {
+        RedisSettings {
+            addresses: vec![self.address().to_string()],
+            tls: false,
+            ca: None,
+            credentials: Secret::default(),
+            database: 0,
+            prefix: "pointsman".into(),
+            sentinels: Vec::new(),
+            master: None,
+            local_copy: None,
+        }
+    }
+
+    /// One command, as an operator's `redis-cli` sends it.
+    pub fn call(&self, words: &[&str]) -> redis::Value {
+        self.try_call(words)
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    pub fn try_call(&self, words: &[&str]) -> Result<redis::Value, String> {
+        let mut connection = client(&self.url())
+            .get_connection()
+            .map_err(|error| error.to_string())?;
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        command
+            .query(&mut connection)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _already_gone = process.kill();
+            let _status = process.wait();
+        }
+    }
+
+    /// Stops or continues it, as a machine that hangs: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let process = self.process.as_ref().expect("it runs");
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {}", process.id())])
+            .status();
+        assert!(sent.unwrap().success(), "kill -{name}");
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn client(url: &str) -> redis::Client {
+    redis::Client::open(url).unwrap()
+}
