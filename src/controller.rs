@@ -5,19 +5,27 @@
 //! changes and nothing else. Changes that arrive while it works are planned one after the other and
 //! stored together: one write to the disk for all of them.
 //!
+//! What other processes stored in the same place comes the same way: a follower on a thread of its own waits for it.
+//! It is published only if it descends from what is served (or the store vouches for it).
+//!
 //! What DNS says of the servers' names comes the same way, but is no change: nobody asked for it, nothing is
 //! stored, and the next snapshot has the same revision.
 
+mod checkpoint;
+mod establishing;
+mod follower;
+mod others;
 mod plan;
 mod refusal;
 mod secrets;
+mod standing;
 mod start;
 mod submission;
 mod tls;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::{Sender, SyncSender, TrySendError};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -26,17 +34,22 @@ use crate::domain::names::Resolved;
 use crate::domain::snapshot::SharedSnapshot;
 use crate::ports::server_tls::ServerTlsTable;
 use crate::spec::Address;
-use crate::store::Store;
+use crate::store::{Logged, Store, Stored};
+use follower::Taken;
 
 pub use refusal::Refusal;
+pub use standing::{Standing, StoreStatus};
 pub use start::{StartError, StartSettings, start};
 pub use submission::{Object, Outcome, Precondition, Submission, Wanted};
 
 /// The way in for changes. Cheap to clone.
 #[derive(Clone)]
 pub struct Controller {
-    jobs: SyncSender<Job>,
+    jobs: Arc<SyncSender<Job>>,
     revisions: watch::Receiver<u64>,
+    standing: Standing,
+    /// Dropped with the last handle, which ends the follower.
+    _alive: Arc<Sender<()>>,
     snapshot: SharedSnapshot,
     server_tls: ServerTlsTable,
     store: Arc<dyn Store>,
@@ -46,6 +59,10 @@ pub struct Controller {
 enum Job {
     Change(Asked),
     Names(Vec<(Address, Arc<Resolved>)>, oneshot::Sender<()>),
+    /// What other processes stored.
+    Newer(Vec<Logged>, oneshot::Sender<Taken>),
+    /// A state to go on from that the store vouches for.
+    Successor(Stored, oneshot::Sender<Taken>),
 }
 
 /// A submission, and where its answer goes.
@@ -100,6 +117,11 @@ impl Controller {
         &self.server_tls
     }
 
+    /// How this node stands to its store.
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
     /// The history. Its calls wait for the disk: not for a thread that serves others.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
@@ -113,8 +135,8 @@ fn refused(error: TrySendError<Job>) -> Refusal {
     }
 }
 
-/// How long a change waits for the store. After it the caller hears 503.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a change waits for the store. After it the caller hears 503, within 2 s.
+const PATIENCE: Duration = Duration::from_millis(1900);
 
 /// Changes that may wait for the writer; at 1,000 a second about as many as fit into [`PATIENCE`].
 const WAITING: usize = 2048;

@@ -9,6 +9,7 @@
 mod chain;
 mod error;
 mod memory;
+mod mirrored;
 mod redis;
 mod registry;
 mod retention;
@@ -16,12 +17,14 @@ mod sqlite;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::spec::{Digest, Revision, Spec};
 
-pub use chain::{Logged, digest};
+pub use chain::{Head, Logged, digest};
 pub use error::StoreError;
 pub use memory::Memory;
+pub use mirrored::Mirrored;
 pub use redis::{Redis, RedisSettings, Secret};
 pub use registry::{HandOver, HealthRecord, Lease, NameRecord, NodeRecord, Registry};
 pub use retention::{Backlog, History, checkpoint_due};
@@ -69,6 +72,42 @@ pub trait Store: Send + Sync {
 
     /// Forgets old revisions by the rule of [`History`]. `now` in milliseconds since 1970.
     fn prune(&self, keep: &History, now: u64) -> Result<(), StoreError>;
+
+    /// What came after `at`, as [`Store::since`], for whoever has nothing else to do: where the store can
+    /// wait for the first one it does so, for `patience` at most. [`StoreError::Diverged`] when what is stored does not
+    /// descend from `at`.
+    fn next(&self, at: Head, limit: usize, patience: Duration) -> Result<Vec<Logged>, StoreError> {
+        let _ = patience;
+        self.since(at.number, limit)
+    }
+
+    /// A newer state for whoever is at `at` and cannot go on step by step, if the store vouches for it: the steps
+    /// are no longer kept, or an operator's force began a new line after `at`.
+    fn successor(&self, at: Head) -> Result<Option<Stored>, StoreError> {
+        let _ = at;
+        Ok(None)
+    }
+
+    /// Told after each publishing: the state that is served, and the revisions that led there if others made
+    /// them. A store with a copy of its own keeps it.
+    fn keep(&self, newer: &[Logged], state: &Stored) {
+        let _ = (newer, state);
+    }
+
+    /// The highest number that this store or anyone who uses it has seen; what it holds may be damaged.
+    fn highest(&self) -> Result<u64, StoreError> {
+        Ok(self.load()?.map_or(0, |stored| stored.number))
+    }
+
+    /// Throws away what is stored and begins anew with `revision`, which leads to `spec`: an operator's force,
+    /// after the store lost or mixed up its state. The number is above [`Store::highest`].
+    fn establish(&self, revision: &Revision, spec: &Spec) -> Result<(), StoreError> {
+        let _ = spec;
+        Err(StoreError::Diverged {
+            number: revision.number,
+            why: "this store cannot be established anew".into(),
+        })
+    }
 }
 
 /// A state with its place in the log.
@@ -114,7 +153,13 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
     match settings {
         StoreSettings::Memory => Ok(both(Memory::default())),
         StoreSettings::Sqlite(path) => Ok(both(Sqlite::open(path)?)),
-        StoreSettings::Redis(settings) => Ok(both(Redis::new(RedisSettings::clone(settings)))),
+        StoreSettings::Redis(settings) => {
+            let redis = Redis::new(RedisSettings::clone(settings));
+            match &settings.local_copy {
+                Some(copy) => Ok(both(Mirrored::open(redis, copy)?)),
+                None => Ok(both(redis)),
+            }
+        }
     }
 }
 

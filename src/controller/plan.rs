@@ -17,6 +17,8 @@ use crate::store;
 pub(super) struct Base {
     pub(super) digest: Digest,
     pub(super) snapshot: Arc<Snapshot>,
+    /// The number of a revision with which the log is to begin anew, by an operator's force.
+    pub(super) establishes: Option<u64>,
 }
 
 /// A change that may happen: the next base, and the revision that leads there.
@@ -44,7 +46,7 @@ pub(super) fn plan(
     if submission.found_for.is_some_and(|revision| revision != now) {
         return Err(Refusal::Outdated);
     }
-    let number = now + 1;
+    let number = base.establishes.unwrap_or(now + 1);
     let mut spec = Spec::clone(before);
     for (index, change) in submission.changes.iter().enumerate() {
         change
@@ -52,7 +54,7 @@ pub(super) fn plan(
             .map_err(|error| Refusal::Change { index, error })?;
     }
     let diff = change::entries(before, &spec);
-    if diff.is_empty() && spec.says_the_same(before) {
+    if diff.is_empty() && spec.says_the_same(before) && base.establishes.is_none() {
         return Ok(unchanged(base));
     }
     let warnings = check(before, &spec, submission.lenient, forbidden)?;
@@ -77,6 +79,7 @@ pub(super) fn plan(
     let next = Base {
         digest: store::digest(&revision),
         snapshot: snapshot.clone(),
+        establishes: None,
     };
     let is_new = !submission.dry_run;
     let outcome = Outcome {

@@ -3,7 +3,9 @@ use std::sync::{Arc, mpsc};
 
 use tokio::sync::watch;
 
+use super::follower::Follower;
 use super::plan::Base;
+use super::standing::Standing;
 use super::writer::Writer;
 use super::{Controller, WAITING, secrets, tls};
 use crate::change::Change;
@@ -12,7 +14,7 @@ use crate::domain::snapshot::{Snapshot, shared};
 use crate::ports::server_tls::ServerTlsTable;
 use crate::ports::telemetry::Metrics;
 use crate::spec::{Digest, ForbiddenAddresses, Meta, Revision, Spec};
-use crate::store::{self, History, Store, StoreError, Stored};
+use crate::store::{self, Head, History, Store, StoreError, Stored};
 
 /// What the controller starts from.
 pub struct StartSettings {
@@ -59,7 +61,22 @@ pub fn start(
     secrets::read_all(&snapshot)?;
     let (publisher, reader) = shared(Snapshot::default());
     let (announce, revisions) = watch::channel(0);
+    let head = Head {
+        number: stored.number,
+        digest: stored.digest,
+    };
+    let (serve, served) = watch::channel(head);
     let (jobs, waiting) = mpsc::sync_channel(WAITING);
+    let jobs = Arc::new(jobs);
+    let (alive, ended) = mpsc::channel();
+    let standing = Standing::new(metrics.clone());
+    let follower = Follower {
+        store: store.clone(),
+        served,
+        jobs: Arc::downgrade(&jobs),
+        ended,
+        standing: standing.clone(),
+    };
     publisher.publish(snapshot.clone());
     announce.send_replace(stored.number);
     metrics.published(stored.number, clock::unix_ms());
@@ -67,7 +84,10 @@ pub fn start(
         base: Base {
             digest: stored.digest,
             snapshot,
+            establishes: None,
         },
+        serve,
+        standing: standing.clone(),
         publisher,
         store: store.clone(),
         announce,
@@ -80,9 +100,14 @@ pub fn start(
     std::thread::Builder::new()
         .name("controller".into())
         .spawn(move || writer.run(&waiting))?;
+    std::thread::Builder::new()
+        .name("follower".into())
+        .spawn(move || follower.run())?;
     Ok(Controller {
         jobs,
         revisions,
+        standing,
+        _alive: Arc::new(alive),
         snapshot: reader,
         server_tls,
         store,

@@ -1,23 +1,28 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, RecvError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::follower::{diverged, is_divergence};
 use super::plan::{Base, Plan, plan};
-use super::{Asked, Job, Outcome, Refusal, secrets, tls};
+use super::standing::Standing;
+use super::{Asked, Job, Outcome, Refusal};
 use crate::clock;
 use crate::domain::names::Resolved;
-use crate::domain::snapshot::{Publisher, Snapshot};
+use crate::domain::snapshot::Publisher;
 use crate::ports::server_tls::ServerTlsTable;
 use crate::ports::telemetry::{ChangeOutcome, Metrics};
-use crate::spec::{Address, ForbiddenAddresses, Revision, Spec};
-use crate::store::{History, Store, StoreError};
+use crate::spec::{Address, ForbiddenAddresses, Revision};
+use crate::store::{Head, History, Logged, Store, StoreError, Stored};
 
 /// The writer's own state. Runs on a thread of its own until every [`super::Controller`] is gone.
 pub(super) struct Writer {
     pub(super) base: Base,
+    /// Tells the follower what the base is.
+    pub(super) serve: watch::Sender<Head>,
+    pub(super) standing: Standing,
     pub(super) publisher: Publisher,
     pub(super) store: Arc<dyn Store>,
     pub(super) announce: watch::Sender<u64>,
@@ -28,15 +33,14 @@ pub(super) struct Writer {
     pub(super) server_tls: ServerTlsTable,
 }
 
-type Planned = Vec<Result<Outcome, Refusal>>;
+pub(super) type Planned = Vec<Result<Outcome, Refusal>>;
 
 impl Writer {
     pub(super) fn run(mut self, jobs: &Receiver<Job>) {
         loop {
-            match jobs.recv_timeout(FOLLOW) {
+            match jobs.recv() {
                 Ok(first) => self.take(first, jobs),
-                Err(RecvTimeoutError::Timeout) => self.follow(),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvError) => return,
             }
         }
     }
@@ -51,6 +55,8 @@ impl Writer {
                     names.extend(found);
                     told.push(reply);
                 }
+                Job::Newer(newer, reply) => drop(reply.send(self.go_on(newer))),
+                Job::Successor(state, reply) => drop(reply.send(self.succeed(state))),
             }
         }
         self.resolve(&names);
@@ -62,14 +68,18 @@ impl Writer {
         }
         // Whoever stopped waiting was told that nothing is known; what is not begun is not begun.
         batch.retain(|job| !job.reply.is_closed());
-        let answers = self.store_and_publish(&batch);
+        let before = self.base.snapshot.revision();
+        let answers = self.answers(&batch);
         for (job, answer) in batch.into_iter().zip(answers) {
             self.metrics
                 .change_ended(counted(&answer, job.submission.dry_run));
             // A caller that has gone away misses its answer, nothing else.
             let _ = job.reply.send(answer);
         }
-        self.save_checkpoint_if_due();
+        // Not when nothing was stored: a store that is away must not be waited for twice.
+        if self.base.snapshot.revision() != before {
+            self.save_checkpoint_if_due();
+        }
     }
 
     /// Publishes what names stand for now, at the same revision.
@@ -85,8 +95,9 @@ impl Writer {
 
     /// Plans, stores, publishes. When another process was first, what it stored is taken over and
     /// everything is planned again, preconditions too.
-    fn store_and_publish(&mut self, batch: &[Asked]) -> Planned {
-        for _ in 0..MOST_RACES {
+    pub(super) fn store_and_publish(&mut self, batch: &[Asked]) -> Planned {
+        let begun = Instant::now();
+        while begun.elapsed() < RACING {
             let (answers, steps) = self.plan_all(batch);
             let Some((_, last)) = steps.last() else {
                 return answers;
@@ -99,10 +110,15 @@ impl Writer {
                 .commit(Some(self.base.snapshot.revision()), &revisions)
             {
                 Ok(()) => {
-                    self.publish(last);
+                    self.publish(last, &[]);
+                    self.standing.agreed();
                     return answers;
                 }
-                Err(StoreError::Conflict { .. }) => self.follow(),
+                Err(StoreError::Conflict { .. }) => {
+                    if let Err(error) = self.catch_up() {
+                        return self.not_stored(batch, &error);
+                    }
+                }
                 Err(error) => return self.not_stored(batch, &error),
             }
         }
@@ -128,8 +144,14 @@ impl Writer {
 
     /// Nothing of the batch happened. An answer may rest on an edit that was planned before it and is
     /// not stored either: only what is also true of the stored state is said.
-    fn not_stored(&self, batch: &[Asked], error: &StoreError) -> Planned {
-        log::error!("changes were not stored: {error}");
+    pub(super) fn not_stored(&self, batch: &[Asked], error: &StoreError) -> Planned {
+        let mut reason = error.to_string();
+        if is_divergence(error) {
+            reason = diverged(error);
+            let revision = self.base.snapshot.revision();
+            self.standing.failed(reason.clone(), true, revision);
+        }
+        log::error!("changes were not stored: {reason}");
         self.metrics.store_failed();
         let answer = |job: &Asked| match plan(
             &self.base,
@@ -141,100 +163,34 @@ impl Writer {
                 step: None,
                 outcome,
             }) => Ok(outcome),
-            _ => Err(Refusal::Store(error.to_string())),
+            _ => Err(Refusal::Store(reason.clone())),
         };
         batch.iter().map(answer).collect()
     }
 
-    fn publish(&mut self, next: Base) {
+    pub(super) fn publish(&mut self, next: Base, newer: &[Logged]) {
         let revision = next.snapshot.revision();
         self.publisher.publish(next.snapshot.clone());
         self.base = next;
         self.metrics.published(revision, clock::unix_ms());
         self.announce.send_replace(revision);
-    }
-
-    /// Takes over what another process stored in the same place.
-    fn follow(&mut self) {
-        let from = self.base.snapshot.revision();
-        let newer = match self.store.since(from, MOST_AT_ONCE) {
-            Ok(newer) => newer,
-            Err(error) => return self.report(&error),
+        let state = Stored {
+            number: revision,
+            digest: self.base.digest,
+            spec: self.base.snapshot.spec().clone(),
         };
-        let Some(last) = newer.last() else { return };
-        let (number, digest) = (last.revision.number, last.digest);
-        if newer
-            .first()
-            .is_some_and(|first| first.revision.parent != self.base.digest)
-        {
-            log::error!(
-                "the stored history is not the one that this process came from: revision {from} is kept"
-            );
-            return;
-        }
-        let mut spec = Spec::clone(self.base.snapshot.spec());
-        for logged in &newer {
-            for change in &logged.revision.changes {
-                if let Err(error) = change.apply(&mut spec, logged.revision.number) {
-                    log::error!(
-                        "revision {} cannot be applied ({error}): revision {from} is kept",
-                        logged.revision.number
-                    );
-                    return;
-                }
-            }
-        }
-        let snapshot = Arc::new(Snapshot::build(
-            number,
-            Arc::new(spec),
-            Some(&self.base.snapshot),
-        ));
-        let before = self.base.snapshot.spec();
-        tls::read_anyway(&self.server_tls, before, &snapshot);
-        secrets::read_anyway(before, &snapshot);
-        self.publish(Base { digest, snapshot });
-    }
-
-    fn report(&self, error: &StoreError) {
-        self.metrics.store_failed();
-        log::error!("the store cannot be read: {error}");
-    }
-
-    /// Writes a checkpoint on a thread of its own: changes go on meanwhile.
-    fn save_checkpoint_if_due(&self) {
-        let is_due = self.store.backlog().is_ok_and(|backlog| backlog.is_due());
-        if !is_due || self.is_saving.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (store, base, history) = (self.store.clone(), self.base.clone(), self.history);
-        let is_saving = self.is_saving.clone();
-        let save = move || {
-            let snapshot = &base.snapshot;
-            let saved = store.checkpoint(snapshot.revision(), base.digest, snapshot.spec());
-            if let Err(error) = saved.and_then(|()| store.prune(&history, clock::unix_ms())) {
-                log::warn!(
-                    "the checkpoint of revision {} was not written: {error}",
-                    snapshot.revision()
-                );
-            }
-            is_saving.store(false, Ordering::Release);
-        };
-        if let Err(error) = std::thread::Builder::new()
-            .name("checkpoint".into())
-            .spawn(save)
-        {
-            log::warn!("no thread for a checkpoint: {error}");
-            self.is_saving.store(false, Ordering::Release);
-        }
+        self.serve.send_replace(Head {
+            number: revision,
+            digest: self.base.digest,
+        });
+        self.store.keep(newer, &state);
     }
 }
 
-/// How often a quiet writer looks for revisions of another process.
-const FOLLOW: Duration = Duration::from_secs(1);
 /// Changes that are stored with one write.
-const MOST_AT_ONCE: usize = 256;
-/// Lost races with other processes before the callers are told to try again.
-const MOST_RACES: usize = 8;
+pub(super) const MOST_AT_ONCE: usize = 256;
+/// How long races with other processes are lost before the callers are told to try again.
+const RACING: Duration = Duration::from_millis(1500);
 
 fn counted(answer: &Result<Outcome, Refusal>, dry_run: bool) -> ChangeOutcome {
     match answer {
@@ -257,8 +213,8 @@ mod tests {
     use super::*;
     use crate::change::Change;
     use crate::controller::Submission;
-    use crate::domain::snapshot::shared;
-    use crate::spec::{Digest, Meta, Span};
+    use crate::domain::snapshot::{Snapshot, shared};
+    use crate::spec::{Digest, Meta, Span, Spec};
     use crate::store::Memory;
 
     /// Its state is one that the store never had, so that no commit succeeds.
@@ -269,7 +225,10 @@ mod tests {
             base: Base {
                 digest: Digest::default(),
                 snapshot,
+                establishes: None,
             },
+            serve: watch::channel(Head::default()).0,
+            standing: Standing::new(Metrics::new()),
             publisher,
             store: Arc::new(Memory::default()),
             announce: watch::channel(0).0,

@@ -9,7 +9,7 @@ mod labels;
 mod reason;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -55,6 +55,8 @@ impl Metrics {
             access_log_dropped: AtomicU64::new(0),
             changes: CounterSet::default(),
             store_failures: AtomicU64::new(0),
+            store_agreed_unix_ms: AtomicU64::new(0),
+            store_diverged: AtomicBool::new(false),
             probes: CounterSet::default(),
             name_answers: CounterSet::default(),
             revision: AtomicU64::new(0),
@@ -128,6 +130,19 @@ impl Metrics {
     /// The store failed to read or write.
     pub fn store_failed(&self) {
         add(&self.0.store_failures, 1);
+    }
+
+    /// At `unix_ms` the store held what is served.
+    pub fn store_agreed(&self, unix_ms: u64) {
+        self.0
+            .store_agreed_unix_ms
+            .store(unix_ms, Ordering::Relaxed);
+        self.0.store_diverged.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the store holds a state that the one served does not lead to.
+    pub fn store_diverged(&self, is_so: bool) {
+        self.0.store_diverged.store(is_so, Ordering::Relaxed);
     }
 
     /// A health probe has ended.
@@ -219,6 +234,9 @@ struct Inner {
     access_log_dropped: AtomicU64,
     changes: CounterSet<ChangeOutcome>,
     store_failures: AtomicU64,
+    /// 0 = never.
+    store_agreed_unix_ms: AtomicU64,
+    store_diverged: AtomicBool,
     probes: CounterSet<ProbeResult>,
     name_answers: CounterSet<NameAnswer>,
     revision: AtomicU64,

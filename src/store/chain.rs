@@ -22,6 +22,21 @@ pub struct Logged {
     pub revision: Revision,
     /// The digest of its stored text.
     pub digest: Digest,
+    /// That text, for another store: this version of the program need not reproduce it.
+    pub text: String,
+}
+
+impl Logged {
+    /// A revision as this version writes it.
+    pub fn new(revision: Revision) -> Self {
+        // Cannot fail: see `digest`.
+        let text = serde_json::to_string(&revision).unwrap_or_default();
+        Self {
+            digest: sha256(&[text.as_bytes()]),
+            revision,
+            text,
+        }
+    }
 }
 
 /// A revision as text, ready for a log.
@@ -48,6 +63,18 @@ impl Encoded {
         })
     }
 
+    /// The same text again, for another log.
+    pub(super) fn again(logged: &Logged) -> Self {
+        let revision = &logged.revision;
+        Self {
+            number: revision.number,
+            time: revision.meta.time,
+            parent: revision.parent,
+            digest: logged.digest,
+            body: logged.text.clone(),
+        }
+    }
+
     pub(super) fn all(revisions: &[Revision]) -> Result<Vec<Self>, StoreError> {
         revisions.iter().map(Self::new).collect()
     }
@@ -67,6 +94,7 @@ impl Encoded {
         Ok(Logged {
             revision,
             digest: self.digest,
+            text: self.body.clone(),
         })
     }
 }
@@ -77,9 +105,11 @@ pub(super) struct Damage(pub(super) String);
 
 /// The newest revision of a log: its number and digest; 0 and zeros when it is empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) number: u64,
-    pub(super) digest: Digest,
+pub struct Head {
+    /// The revision's number.
+    pub number: u64,
+    /// Its digest.
+    pub digest: Digest,
 }
 
 impl Head {
@@ -136,7 +166,9 @@ impl Replay {
     }
 
     pub(super) fn apply(&mut self, logged: &Logged) -> Result<(), Damage> {
-        let Logged { revision, digest } = logged;
+        let Logged {
+            revision, digest, ..
+        } = logged;
         let number = revision.number;
         let damaged = |why: String| Damage(format!("revision {number}: {why}"));
         self.head = self

@@ -152,4 +152,12 @@ pub enum StoreError {
         /// Whose this node is.
         ours: String,
     },
+    /// The node's own copy cannot be used.
+    #[error("the local copy (`state.local_copy`): {0}")]
+    LocalCopy(Box<StoreError>),
+    /// A first start needs the store.
+    #[error(
+        "{0}, and there is no local copy yet (`state.local_copy`): a first start needs the store"
+    )]
+    NoCopy(Box<StoreError>),
 }

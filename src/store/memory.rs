@@ -53,6 +53,7 @@ impl Store for Memory {
             let logged = Logged {
                 revision: revision.clone(),
                 digest: encoded.digest,
+                text: encoded.body,
             };
             let total = log.total;
             log.revisions

@@ -8,6 +8,7 @@
 
 mod checkpoints;
 mod connection;
+mod establish;
 mod fault;
 mod log;
 mod registry;
@@ -20,6 +21,7 @@ use ::redis::{Cmd, Value, cmd};
 
 use self::connection::{Connections, STEP, Session};
 use self::fault::Fault;
+use self::log::Appended;
 use super::chain::{Encoded, Head, Replay};
 use super::{Backlog, History, Logged, Store, StoreError, Stored, locked};
 use crate::spec::{Digest, Revision, Spec};
@@ -63,27 +65,37 @@ impl Redis {
         done.map_err(|fault| fault.at(&self.place))
     }
 
-    /// The head, if it is our fleet's.
-    fn head(&self, session: &mut Session<'_>) -> Result<log::Top, Fault> {
-        let top = log::top(session, &self.keys)?;
-        self.belongs_to_us(top.fleet.as_deref())?;
-        Ok(top)
+    /// Whose log is ours, once that is known.
+    pub(super) fn fleet(&self) -> Option<String> {
+        locked(&self.fleet).clone()
     }
 
-    fn belongs_to_us(&self, found: Option<&str>) -> Result<(), Fault> {
-        let Some(found) = found else { return Ok(()) };
-        let mut ours = locked(&self.fleet);
-        match ours.as_deref() {
-            Some(ours) if ours != found => Err(Fault::Store(StoreError::OtherFleet {
-                place: self.place.clone(),
-                found: found.into(),
-                ours: ours.into(),
-            })),
-            Some(_) => Ok(()),
-            None => {
-                *ours = Some(found.into());
-                Ok(())
-            }
+    /// From now on only this fleet's log is ours.
+    pub(super) fn belong_to(&self, fleet: &str) {
+        *locked(&self.fleet) = Some(fleet.to_owned());
+    }
+
+    /// The head, if it is not another fleet's.
+    fn head(&self, session: &mut Session<'_>) -> Result<log::Top, Fault> {
+        let top = log::top(session, &self.keys)?;
+        match (&top.fleet, self.fleet()) {
+            (Some(found), Some(ours)) if *found != ours => Err(self.of_another(found, &ours)),
+            _ => Ok(top),
+        }
+    }
+
+    fn of_another(&self, found: &str, ours: &str) -> Fault {
+        Fault::Store(StoreError::OtherFleet {
+            place: self.place.clone(),
+            found: found.into(),
+            ours: ours.into(),
+        })
+    }
+
+    /// What was read descends from our state, or is our first: so is the log.
+    fn learn(&self, found: Option<&str>) {
+        if let (Some(found), None) = (found, self.fleet()) {
+            self.belong_to(found);
         }
     }
 
@@ -153,8 +165,10 @@ impl Redis {
 impl Store for Redis {
     fn load(&self) -> Result<Option<Stored>, StoreError> {
         self.steadily(|session| {
-            let head = self.head(session)?.head;
-            self.state(session, head, head.number)
+            let top = self.head(session)?;
+            let state = self.state(session, top.head, top.head.number)?;
+            self.learn(top.fleet.as_deref());
+            Ok(state)
         })
     }
 
@@ -172,9 +186,14 @@ impl Store for Redis {
             if before.admit(expected, &encoded).is_err() || encoded.is_empty() {
                 self.head(session)?.head.admit(expected, &encoded)?;
             }
-            let ours = locked(&self.fleet).clone();
-            let fleet = log::append(session, &self.keys, ours.as_deref(), before, &encoded)?;
-            self.belongs_to_us(Some(&fleet))
+            let ours = self.fleet();
+            match log::append(session, &self.keys, ours.as_deref(), before, &encoded)? {
+                Appended::In(fleet) => {
+                    self.learn(Some(&fleet));
+                    Ok(())
+                }
+                Appended::Foreign(found) => Err(self.of_another(&found, &ours.unwrap_or_default())),
+            }
         })
     }
 
@@ -225,6 +244,68 @@ impl Store for Redis {
             checkpoints::prune(session, &self.keys, &top, keep, now)
         })
     }
+
+    fn next(&self, at: Head, limit: usize, patience: Duration) -> Result<Vec<Logged>, StoreError> {
+        self.call(STEP.saturating_add(patience), |session| {
+            let newer = log::next(session, &self.keys, at, limit, patience)?;
+            if newer.is_empty() || self.fleet().is_none() {
+                // Nothing may have come because the log is another's, older, or gone.
+                let top = self.head(session)?;
+                if newer.is_empty() {
+                    descends(top.head, at)?;
+                    log::is_there(session, &self.keys, top.head)?;
+                }
+                self.learn(top.fleet.as_deref());
+            }
+            Ok(newer)
+        })
+    }
+
+    fn successor(&self, at: Head) -> Result<Option<Stored>, StoreError> {
+        self.steadily(|session| {
+            let top = self.head(session)?;
+            if self.fleet().is_none() || top.head.number <= at.number {
+                return Ok(None);
+            }
+            let is_kept = log::one(session, &self.keys, at.number)?.is_some()
+                || log::one(session, &self.keys, at.number.saturating_add(1))?.is_some();
+            match top.forced > at.number || !is_kept {
+                true => self.state(session, top.head, top.head.number),
+                false => Ok(None),
+            }
+        })
+    }
+
+    fn highest(&self) -> Result<u64, StoreError> {
+        self.call(STEP, |session| establish::highest(session, &self.keys))
+    }
+
+    fn establish(&self, revision: &Revision, spec: &Spec) -> Result<(), StoreError> {
+        let _alone = locked(&self.tidying);
+        let encoded = Encoded::new(revision)?;
+        let fleet = self.fleet().unwrap_or_else(log::new_fleet);
+        self.call(WHOLE, |session| {
+            match establish::write(session, &self.keys, &fleet, &encoded, spec)? {
+                Appended::In(fleet) => {
+                    self.learn(Some(&fleet));
+                    Ok(())
+                }
+                Appended::Foreign(found) => Err(self.of_another(&found, &fleet)),
+            }
+        })
+    }
+}
+
+/// Whether a log that has nothing after `at` ends there.
+fn descends(newest: Head, at: Head) -> Result<(), Fault> {
+    let why = match newest {
+        _ if newest.number > at.number || newest == at => return Ok(()),
+        Head { number: 0, .. } => "the store is empty".to_owned(),
+        Head { number, .. } if number < at.number => format!("the newest in the store is {number}"),
+        Head { digest, .. } => format!("it is {digest} in the store, {} here", at.digest),
+    };
+    let number = at.number;
+    Err(Fault::Store(StoreError::Diverged { number, why }))
 }
 
 /// Our keys, all with the prefix.

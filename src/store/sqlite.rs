@@ -8,6 +8,7 @@
 //! share the file: every compare-and-set runs inside `BEGIN IMMEDIATE`.
 
 mod checkpoints;
+mod copy;
 mod fault;
 mod place;
 mod registry;
@@ -40,10 +41,19 @@ impl Sqlite {
     /// Opens the file, creating it (mode 0600) where there is none. Not more than the last
     /// directory of the path is created (mode 0700). Symbolic links are refused.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, "FULL")
+    }
+
+    /// The same for a copy of another store, whose newest revisions may be lost in a power cut.
+    pub(super) fn open_copy(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, "NORMAL")
+    }
+
+    fn open_with(path: &Path, synchronous: &str) -> Result<Self, StoreError> {
         let place = place::prepare(path)?;
         let connections = || -> Result<_, Fault> {
             Ok((
-                schema::connect(&place.path, "FULL")?,
+                schema::connect(&place.path, synchronous)?,
                 schema::connect(&place.path, "NORMAL")?,
                 schema::connect(&place.path, "NORMAL")?,
             ))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pointsman::change::Change;
 use pointsman::spec::{Meta, Revision, Spec};
-use pointsman::store::{Logged, Store, Stored, digest};
+use pointsman::store::{Logged, Store, Stored};
 
 /// Every revision so far and the state that it gave.
 #[derive(Default)]
@@ -63,10 +63,7 @@ impl Lineage {
                 .last()
                 .map_or_else(Default::default, |(logged, _)| logged.digest),
         };
-        let logged = Logged {
-            digest: digest(&revision),
-            revision: revision.clone(),
-        };
+        let logged = Logged::new(revision.clone());
         self.all.push((logged, Arc::new(spec)));
         revision
     }

@@ -17,6 +17,7 @@
 
 mod client;
 mod control;
+mod detour;
 mod edge;
 mod ledger;
 mod name_server;
@@ -25,10 +26,12 @@ mod port;
 mod process;
 mod raw_origin;
 mod redis;
+mod traffic;
 mod wire;
 
 pub use client::Client;
 pub use control::{Answer, Control};
+pub use detour::Detour;
 pub use edge::{Edge, EdgeBuilder};
 pub use ledger::{Ledger, Nonce, Tally};
 pub use name_server::{A, AAAA, NameServer, SRV, Says};
@@ -37,6 +40,7 @@ pub use port::Port;
 pub use process::{NotStarted, pointsman};
 pub use raw_origin::RawOrigin;
 pub use redis::RedisServer;
+pub use traffic::Traffic;
 pub use wire::{Headers, Response, read_announced_body, read_head};
 
 use std::time::{Duration, Instant};

@@ -50,6 +50,12 @@ impl RedisServer {
         });
     }
 
+    /// Further arguments from the next start on.
+    pub fn argue(&mut self, arguments: &[&str]) {
+        self.arguments
+            .extend(arguments.iter().map(|&text| text.to_owned()));
+    }
+
     /// Starts it without waiting until it answers.
     pub fn spawn(&mut self) {
         assert!(self.process.is_none(), "it runs");

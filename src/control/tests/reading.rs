@@ -10,6 +10,7 @@ async fn the_status_is_the_live_picture() {
     answer.json["uptime"] = json!("-");
     answer.json["uptime_seconds"] = json!(0);
     answer.json["version"] = json!("-");
+    answer.json["store"]["stale_seconds"] = json!(0);
     answer.json["upstreams"].as_array_mut().unwrap().truncate(1);
     answer.json["upstreams"][0]["servers"]
         .as_array_mut()
@@ -22,6 +23,12 @@ async fn the_status_is_the_live_picture() {
   "problems": [],
   "ready": true,
   "revision": 1,
+  "store": {
+    "diverged": false,
+    "in_step": true,
+    "reason": null,
+    "stale_seconds": 0
+  },
   "upstreams": [
     {
       "all_down": false,

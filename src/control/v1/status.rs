@@ -10,6 +10,7 @@ use super::super::api::Api;
 use super::super::edit::Look;
 use super::super::problem::Problem;
 use super::super::view::{self, ServerView};
+use crate::controller::StoreStatus;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
 use crate::spec::Name;
@@ -32,9 +33,36 @@ pub(super) struct StatusView {
     /// Whether the configuration file and the state differ, in one line.
     #[schema(value_type = String)]
     file: &'static str,
+    store: StoreView,
     /// What needs somebody's attention.
     problems: Vec<String>,
     upstreams: Vec<UpstreamStatus>,
+}
+
+/// How the node stands to its store.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StoreStatus)]
+struct StoreView {
+    /// Whether the store answers and holds what is served.
+    in_step: bool,
+    /// Whether it holds a state that the one served does not lead to: nothing of it is taken over without force.
+    diverged: bool,
+    /// How long ago it was last known that the store holds what is served.
+    stale_seconds: f64,
+    /// Why they are not in step.
+    #[schema(nullable)]
+    reason: Option<String>,
+}
+
+impl From<StoreStatus> for StoreView {
+    fn from(status: StoreStatus) -> Self {
+        Self {
+            in_step: status.trouble.is_none(),
+            diverged: status.is_diverged,
+            stale_seconds: status.stale.as_secs_f64(),
+            reason: status.trouble,
+        }
+    }
 }
 
 /// The live picture of a group.
@@ -68,7 +96,10 @@ impl StatusView {
             .upstreams()
             .map(|upstream| UpstreamStatus::new(upstream))
             .collect();
-        let problems = upstreams.iter().flat_map(UpstreamStatus::problems);
+        let store = StoreView::from(api.controller.standing().status());
+        let of_store = store.reason.iter().map(|reason| format!("store: {reason}"));
+        let of_groups = upstreams.iter().flat_map(UpstreamStatus::problems);
+        let problems = of_store.chain(of_groups).collect();
         Self {
             revision: snapshot.revision(),
             node: api.settings.node.clone(),
@@ -82,7 +113,8 @@ impl StatusView {
                     "the state differs from the file: `pointsman ctl apply -f FILE` shows and installs the file's"
                 }
             },
-            problems: problems.collect(),
+            store,
+            problems,
             upstreams,
         }
     }

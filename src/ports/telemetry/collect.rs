@@ -13,6 +13,7 @@ use prometheus_client::registry::Unit;
 use super::counters::{CounterSet, RequestTotals};
 use super::labels::{Label, StatusClass};
 use super::{Inner, Metrics};
+use crate::clock;
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -112,6 +113,19 @@ impl Inner {
             "store_failures",
             "Reads and writes of the store that failed",
             load(&self.store_failures),
+        )?;
+        let agreed = load(&self.store_agreed_unix_ms);
+        series.gauge(
+            "store_staleness",
+            "How long ago it was last known that the store holds what is served",
+            Some(&Unit::Seconds),
+            clock::unix_ms().saturating_sub(agreed) as f64 / 1e3,
+        )?;
+        series.gauge(
+            "store_diverged",
+            "1 if the store holds a state that the one served does not lead to",
+            None,
+            u64::from(self.store_diverged.load(Ordering::Relaxed)),
         )?;
         series.set(
             "health_probes",

@@ -21,7 +21,7 @@ const ORPHAN: u64 = 3600;
 pub(super) struct Found {
     pub(super) mark: Mark,
     digest: Digest,
-    id: String,
+    pub(super) id: String,
     parts: usize,
     content: String,
 }
@@ -62,7 +62,11 @@ pub(super) fn write(
 }
 
 /// Sends a state's text under an id of its own; answers that and the number of parts.
-fn upload(session: &mut Session<'_>, keys: &Keys, text: &[u8]) -> Result<(String, usize), Fault> {
+pub(super) fn upload(
+    session: &mut Session<'_>,
+    keys: &Keys,
+    text: &[u8],
+) -> Result<(String, usize), Fault> {
     let id = log::new_fleet();
     let key = keys.parts(&id);
     let mut parts = 0;
@@ -81,7 +85,7 @@ fn upload(session: &mut Session<'_>, keys: &Keys, text: &[u8]) -> Result<(String
 }
 
 /// What a checkpoint is checked by: its text, and which state it says it is.
-fn content(text: &[u8], number: u64, digest: Digest) -> String {
+pub(super) fn content(text: &[u8], number: u64, digest: Digest) -> String {
     sha256(&[text, &number.to_be_bytes(), &digest.0]).to_string()
 }
 

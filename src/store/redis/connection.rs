@@ -197,7 +197,8 @@ impl Session<'_> {
         }
         self.connection.set_read_timeout(Some(limit))?;
         self.connection.set_write_timeout(Some(limit))?;
-        Ok(self.connection.req_command(command)?)
+        // An error of the server is a value here, and must not be taken for one.
+        Ok(self.connection.req_command(command)?.extract_error()?)
     }
 
     /// Whether the call's time is over.

@@ -42,8 +42,12 @@ impl Fault {
             Self::Away(reason) => StoreError::Unreachable { place, reason },
             Self::Store(error) => error,
             Self::Redis(error) => {
-                let reason = error.to_string();
+                let reason = said(&error);
                 match error.kind() {
+                    _ if error.is_timeout() => {
+                        let reason = "no answer in time".to_owned();
+                        StoreError::Unreachable { place, reason }
+                    }
                     _ if reason.contains("WRONGTYPE") => {
                         let reason = format!("a key of ours holds another type: {reason}");
                         StoreError::Contradiction { place, reason }
@@ -56,6 +60,17 @@ impl Fault {
                 }
             }
         }
+    }
+}
+
+/// A server's error as it was sent, without the script that it happened in.
+fn said(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => {
+            let detail = detail.split(" script: ").next().unwrap_or_default();
+            format!("{code} {}", detail.trim_end())
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::time::Duration;
 
 use ::redis::{Value, cmd};
 
@@ -17,6 +18,8 @@ pub(super) struct Top {
     pub(super) total: u64,
     /// Whose log it is; `None` while it is empty.
     pub(super) fleet: Option<String>,
+    /// The last revision with which an operator's force began the log anew; 0 without one.
+    pub(super) forced: u64,
     /// The newest checkpoint.
     checkpoint: Mark,
 }
@@ -36,14 +39,15 @@ pub(super) fn top(session: &mut Session<'_>, keys: &Keys) -> Result<Top, Fault> 
     let mut command = cmd("HMGET");
     command
         .arg(keys.head())
-        .arg(&["number", "digest", "total", "fleet", "checkpoint"]);
-    let found: [Option<String>; 5] = read(&session.ask(&command)?, "the head")?;
-    let [number, digest, total, fleet, checkpoint] = found;
+        .arg(&["number", "digest", "total", "fleet", "forced", "checkpoint"]);
+    let found: [Option<String>; 6] = read(&session.ask(&command)?, "the head")?;
+    let [number, digest, total, fleet, forced, checkpoint] = found;
     let Some(number) = number else {
         return Ok(Top {
             head: Head::default(),
             total: 0,
             fleet,
+            forced: 0,
             checkpoint: Mark::default(),
         });
     };
@@ -56,6 +60,7 @@ pub(super) fn top(session: &mut Session<'_>, keys: &Keys) -> Result<Top, Fault> 
         },
         total: parsed(total.as_deref(), "the head's total")?,
         fleet,
+        forced: parsed(forced.as_deref().or(Some("0")), "the head's force")?,
         checkpoint: Mark {
             number: mark().unwrap_or(0),
             bytes: mark().unwrap_or(0),
@@ -64,16 +69,24 @@ pub(super) fn top(session: &mut Session<'_>, keys: &Keys) -> Result<Top, Fault> 
     })
 }
 
-/// Appends if `before` still is the newest; answers whose log it is.
+/// Whose log it was.
+pub(super) enum Appended {
+    /// Ours.
+    In(String),
+    /// Another fleet's: nothing was written.
+    Foreign(String),
+}
+
+/// Appends if `before` still is the newest.
 pub(super) fn append(
     session: &mut Session<'_>,
     keys: &Keys,
     ours: Option<&str>,
     before: Head,
     revisions: &[Encoded],
-) -> Result<String, Fault> {
+) -> Result<Appended, Fault> {
     let Some(last) = revisions.last() else {
-        return Ok(ours.unwrap_or_default().to_owned());
+        return Ok(Appended::In(ours.unwrap_or_default().to_owned()));
     };
     let mut command = script(include_str!("commit.lua"), &[keys.head(), keys.log()]);
     command
@@ -95,7 +108,8 @@ pub(super) fn append(
     let mut answer = answer.into_iter();
     let (said, what) = (answer.next(), answer.next().unwrap_or_default());
     match said.as_deref() {
-        Some("ok") => Ok(what),
+        Some("ok") => Ok(Appended::In(what)),
+        Some("foreign") => Ok(Appended::Foreign(what)),
         Some("conflict") => {
             let newest: u64 = parsed(Some(&what), "the newest revision")?;
             let newest = (newest > 0).then_some(newest);
@@ -107,11 +121,6 @@ pub(super) fn append(
                 "its parent is {}, revision {} is {what}",
                 before.digest, before.number
             ),
-        })),
-        Some("foreign") => Err(Fault::Store(StoreError::OtherFleet {
-            place: "Redis".into(),
-            found: what,
-            ours: ours.unwrap_or_default().into(),
         })),
         _ => Err(Fault::Damaged(what)),
     }
@@ -176,8 +185,63 @@ pub(super) fn since(
     }
 }
 
+/// What comes after `at`; waits for the first.
+pub(super) fn next(
+    session: &mut Session<'_>,
+    keys: &Keys,
+    at: Head,
+    limit: usize,
+    patience: Duration,
+) -> Result<Vec<Logged>, Fault> {
+    let mut command = cmd("XREAD");
+    command.arg("COUNT").arg(limit.min(PAGE));
+    if !patience.is_zero() {
+        command.arg("BLOCK").arg(patience.as_millis() as u64);
+    }
+    command
+        .arg("STREAMS")
+        .arg(keys.log())
+        .arg(format!("{}-0", at.number));
+    let found: Vec<(String, Value)> = match session.ask_blocking(&command, patience)? {
+        Value::Nil => return Ok(Vec::new()),
+        value => read(&value, "the log")?,
+    };
+    let mut newer = Vec::new();
+    for (_, value) in &found {
+        for entry in entries(value)? {
+            link(&mut newer, entry.decode()?)?;
+        }
+    }
+    match newer.first().map(|first: &Logged| &first.revision) {
+        Some(first) if at.number.checked_add(1) != Some(first.number) => {
+            Err(Fault::Store(StoreError::Pruned { after: at.number }))
+        }
+        Some(first) if first.parent != at.digest => Err(Fault::Store(StoreError::Diverged {
+            number: first.number,
+            why: format!(
+                "its parent is {}, revision {} is {} here",
+                first.parent, at.number, at.digest
+            ),
+        })),
+        _ => Ok(newer),
+    }
+}
+
+/// Whether there is a log where the head says so.
+pub(super) fn is_there(session: &mut Session<'_>, keys: &Keys, head: Head) -> Result<(), Fault> {
+    let mut command = cmd("XLEN");
+    command.arg(keys.log());
+    let length: u64 = read(&session.ask(&command)?, "the log's length")?;
+    match head.newest() {
+        Some(number) if length == 0 => Err(Fault::Damaged(format!(
+            "there is no log, though the head names revision {number}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Adds a revision that descends from the last one.
-pub(super) fn link(found: &mut Vec<Logged>, logged: Logged) -> Result<(), Fault> {
+fn link(found: &mut Vec<Logged>, logged: Logged) -> Result<(), Fault> {
     if let Some(before) = found.last() {
         let head = Head {
             number: before.revision.number,
@@ -266,7 +330,7 @@ fn page(
 }
 
 /// Entries as `XRANGE` gives them.
-pub(super) fn entries(value: &Value) -> Result<Vec<Encoded>, Fault> {
+fn entries(value: &Value) -> Result<Vec<Encoded>, Fault> {
     let found: Vec<(String, HashMap<String, String>)> = read(value, "the log")?;
     found
         .into_iter()

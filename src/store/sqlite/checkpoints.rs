@@ -13,7 +13,7 @@ use crate::store::{Backlog, History, StoreError, Stored};
 
 /// Small enough that a commit hardly waits for the part before it: some 70 pages into the WAL,
 /// well under 2 ms.
-const PART: usize = 256 << 10;
+pub(super) const PART: usize = 256 << 10;
 /// The WAL is copied into the file after so many parts (2 MB), without holding up commits.
 const PARTS_BETWEEN_COPIES: u64 = 8;
 /// Revisions deleted at a time, for the same reason.
@@ -143,7 +143,7 @@ impl io::Write for Parts<'_> {
 }
 
 /// What a checkpoint is checked by: its text, and which state it says it is.
-fn content(mut hash: Sha256, number: u64, digest: Digest, parts: u64) -> Digest {
+pub(super) fn content(mut hash: Sha256, number: u64, digest: Digest, parts: u64) -> Digest {
     hash.update(number.to_be_bytes());
     hash.update(digest.0);
     hash.update(parts.to_be_bytes());

@@ -1,0 +1,72 @@
+//! What other processes stored.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::follower::Taken;
+use super::plan::Base;
+use super::writer::{MOST_AT_ONCE, Writer};
+use super::{secrets, tls};
+use crate::domain::snapshot::Snapshot;
+use crate::spec::{Digest, Spec};
+use crate::store::{Head, Logged, StoreError, Stored};
+
+impl Writer {
+    /// Takes over what another process stored first.
+    pub(super) fn catch_up(&mut self) -> Result<(), StoreError> {
+        let number = self.base.snapshot.revision();
+        let digest = self.base.digest;
+        let at = Head { number, digest };
+        let newer = self.store.next(at, MOST_AT_ONCE, Duration::ZERO)?;
+        let diverged = |why| StoreError::Diverged { number, why };
+        self.go_on(newer).map_err(diverged)
+    }
+
+    /// Applies revisions of others, as far as they are new, onto the one that they descend from.
+    pub(super) fn go_on(&mut self, mut newer: Vec<Logged>) -> Taken {
+        let from = self.base.snapshot.revision();
+        newer.retain(|logged| logged.revision.number > from);
+        let (Some(first), Some(last)) = (newer.first(), newer.last()) else {
+            return Ok(());
+        };
+        let (number, digest) = (last.revision.number, last.digest);
+        if (first.revision.number, first.revision.parent) != (from + 1, self.base.digest) {
+            return Err(format!(
+                "revision {} in the store does not descend from revision {from} here",
+                first.revision.number
+            ));
+        }
+        let mut spec = Spec::clone(self.base.snapshot.spec());
+        for logged in &newer {
+            let number = logged.revision.number;
+            for change in &logged.revision.changes {
+                change
+                    .apply(&mut spec, number)
+                    .map_err(|error| format!("revision {number} cannot be applied: {error}"))?;
+            }
+        }
+        self.take_over(number, digest, Arc::new(spec), &newer);
+        Ok(())
+    }
+
+    /// Goes on from a state that the store vouches for.
+    pub(super) fn succeed(&mut self, state: Stored) -> Taken {
+        if state.number > self.base.snapshot.revision() {
+            self.take_over(state.number, state.digest, state.spec, &[]);
+        }
+        Ok(())
+    }
+
+    fn take_over(&mut self, number: u64, digest: Digest, spec: Arc<Spec>, newer: &[Logged]) {
+        let snapshot = Arc::new(Snapshot::build(number, spec, Some(&self.base.snapshot)));
+        let before = self.base.snapshot.spec();
+        tls::read_anyway(&self.server_tls, before, &snapshot);
+        secrets::read_anyway(before, &snapshot);
+        let next = Base {
+            digest,
+            snapshot,
+            establishes: None,
+        };
+        self.publish(next, newer);
+    }
+}
