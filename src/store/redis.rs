@@ -166,6 +166,9 @@ impl Store for Redis {
     fn load(&self) -> Result<Option<Stored>, StoreError> {
         self.steadily(|session| {
             let top = self.head(session)?;
+            if top.head.newest().is_none() {
+                log::is_there(session, &self.keys, top.head)?;
+            }
             let state = self.state(session, top.head, top.head.number)?;
             self.learn(top.fleet.as_deref());
             Ok(state)
@@ -264,12 +267,12 @@ impl Store for Redis {
     fn successor(&self, at: Head) -> Result<Option<Stored>, StoreError> {
         self.steadily(|session| {
             let top = self.head(session)?;
-            if self.fleet().is_none() || top.head.number <= at.number {
+            if top.head.number <= at.number {
                 return Ok(None);
             }
-            let is_kept = log::one(session, &self.keys, at.number)?.is_some()
-                || log::one(session, &self.keys, at.number.saturating_add(1))?.is_some();
-            match top.forced > at.number || !is_kept {
+            // A force is only for those who know whose it is.
+            let is_forced = top.forced > at.number && self.fleet().is_some();
+            match is_forced || log::was(session, &self.keys, at)? {
                 true => self.state(session, top.head, top.head.number),
                 false => Ok(None),
             }
@@ -320,6 +323,11 @@ impl Keys {
 
     fn log(&self) -> String {
         format!("{}:log", self.prefix)
+    }
+
+    /// The digests of all revisions so far, those no longer kept too.
+    fn past(&self) -> String {
+        format!("{}:past", self.prefix)
     }
 
     fn checkpoints(&self) -> String {

@@ -50,6 +50,10 @@ impl Detour {
         Self { address, way }
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn url(&self) -> String {
         format!("redis://{}/0", self.address)
     }

@@ -38,15 +38,11 @@ impl RedisServer {
     pub fn start_again(&mut self) {
         self.spawn();
         until("redis-server answers", || {
-            let connection = client(&self.url()).get_connection().ok();
             // Without its password it answers too.
-            connection.map(|_| ()).or_else(|| {
-                let text = self.try_call(&["PING"]).err()?;
-                ["NOAUTH", "NOPERM", "LOADING"]
-                    .iter()
-                    .any(|word| text.contains(word))
-                    .then_some(())
-            })
+            match self.try_call(&["PING"]) {
+                Ok(_) => Some(()),
+                Err(text) => text.contains("NOAUTH").then_some(()),
+            }
         });
     }
 
@@ -96,6 +92,37 @@ impl RedisServer {
             master: None,
             local_copy: None,
         }
+    }
+
+    pub fn connection(&self) -> redis::Connection {
+        client(&self.url()).get_connection().unwrap()
+    }
+
+    /// A sentinel that watches `master` under the name `mymaster`.
+    pub fn sentinel(master: &Self) -> Self {
+        let (port, directory) = (Port::reserve(), TempDir::new().unwrap());
+        let file = directory.path().join("sentinel.conf");
+        let text = format!(
+            "port {}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {} 1\n",
+            port.number(),
+            master.port.number()
+        );
+        std::fs::write(&file, text).unwrap();
+        let child = Command::new("redis-server")
+            .arg(&file)
+            .arg("--sentinel")
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        let server = Self {
+            port,
+            directory,
+            arguments: Vec::new(),
+            process: Some(child.unwrap()),
+        };
+        until("the sentinel answers", || server.try_call(&["PING"]).ok());
+        server
     }
 
     /// One command, as an operator's `redis-cli` sends it.

@@ -1,5 +1,5 @@
 -- Appends revisions if the newest is the one expected and they descend from it.
--- KEYS: head, log.
+-- KEYS: head, log, past.
 -- ARGV: our fleet or '', a fleet for an empty log, the expected number, its digest,
 --       the last new number, its digest, then of each revision: number, time, digest, parent, body.
 -- Every key is read before the first write, so that a wrong type or missing memory leaves all as it was.
@@ -39,11 +39,14 @@ end
 if number ~= '0' and digest ~= ARGV[4] then
   return {'diverged', digest}
 end
+redis.call('XLEN', KEYS[3])
 fleet = fleet or (ARGV[1] ~= '' and ARGV[1]) or ARGV[2]
 for at = 7, #ARGV, 5 do
   total = string.format('%.0f', tonumber(total) + #ARGV[at + 4])
   redis.call('XADD', KEYS[2], ARGV[at] .. '-0', 'time', ARGV[at + 1], 'digest', ARGV[at + 2],
     'parent', ARGV[at + 3], 'total', total, 'body', ARGV[at + 4])
+  -- Outlives the revision: what a node that was away for long is told its descent by.
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', 100000, ARGV[at] .. '-0', 'digest', ARGV[at + 2])
 end
 redis.call('HSET', KEYS[1], 'fleet', fleet, 'number', ARGV[5], 'digest', ARGV[6], 'total', total)
 return {'ok', fleet}

@@ -1,6 +1,6 @@
 -- Throws the log away and begins anew with one revision and its state.
--- KEYS: head, log, checkpoints, the new parts, the old parts. ARGV: fleet, number, time, digest, parent, body, id, parts, bytes, content.
-if redis.call('LLEN', KEYS[4]) ~= tonumber(ARGV[8]) then
+-- KEYS: head, log, checkpoints, past, the new parts, the old parts. ARGV: fleet, number, time, digest, parent, body, id, parts, bytes, content.
+if redis.call('LLEN', KEYS[5]) ~= tonumber(ARGV[8]) then
   return {'interrupted'}
 end
 local fleet = redis.pcall('HGET', KEYS[1], 'fleet')
@@ -12,11 +12,12 @@ local forced = redis.pcall('HGET', KEYS[1], 'forced')
 if type(forced) == 'string' and tonumber(forced) and tonumber(forced) >= tonumber(ARGV[2]) then
   return {'conflict'}
 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-for at = 5, #KEYS do redis.call('DEL', KEYS[at]) end
-redis.call('PERSIST', KEYS[4])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+for at = 6, #KEYS do redis.call('DEL', KEYS[at]) end
+redis.call('PERSIST', KEYS[5])
 redis.call('XADD', KEYS[2], ARGV[2] .. '-0', 'time', ARGV[3], 'digest', ARGV[4], 'parent', ARGV[5],
   'total', '0', 'body', ARGV[6])
+redis.call('XADD', KEYS[4], ARGV[2] .. '-0', 'digest', ARGV[4])
 redis.call('HSET', KEYS[3], ARGV[2], table.concat({ARGV[4], ARGV[7], ARGV[8], ARGV[9], '0', ARGV[10]}, ' '))
 redis.call('HSET', KEYS[1], 'fleet', ARGV[1], 'number', ARGV[2], 'digest', ARGV[4], 'total', '0',
   'forced', ARGV[2], 'checkpoint', ARGV[2] .. ' ' .. ARGV[9] .. ' 0')

@@ -47,7 +47,13 @@ pub(super) fn write(
     let text = serde_json::to_vec(spec)
         .map_err(|error| Fault::Damaged(format!("the state has no JSON form: {error}")))?;
     let (id, parts) = upload(session, keys, &text)?;
-    let mut places = vec![keys.head(), keys.log(), keys.checkpoints(), keys.parts(&id)];
+    let mut places = vec![
+        keys.head(),
+        keys.log(),
+        keys.checkpoints(),
+        keys.past(),
+        keys.parts(&id),
+    ];
     let old = checkpoints::all(session, keys).unwrap_or_default();
     places.extend(old.iter().map(|found| keys.parts(&found.id)));
     let mut command = script(include_str!("establish.lua"), &places);

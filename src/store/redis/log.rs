@@ -88,7 +88,8 @@ pub(super) fn append(
     let Some(last) = revisions.last() else {
         return Ok(Appended::In(ours.unwrap_or_default().to_owned()));
     };
-    let mut command = script(include_str!("commit.lua"), &[keys.head(), keys.log()]);
+    let places = [keys.head(), keys.log(), keys.past()];
+    let mut command = script(include_str!("commit.lua"), &places);
     command
         .arg(ours.unwrap_or_default())
         .arg(new_fleet())
@@ -227,7 +228,18 @@ pub(super) fn next(
     }
 }
 
-/// Whether there is a log where the head says so.
+/// Whether this revision is one of the log's line, kept or not.
+pub(super) fn was(session: &mut Session<'_>, keys: &Keys, at: Head) -> Result<bool, Fault> {
+    let id = format!("{}-0", at.number);
+    let mut command = cmd("XRANGE");
+    command.arg(keys.past()).arg(&id).arg(&id);
+    let found: Vec<(String, HashMap<String, String>)> =
+        read(&session.ask(&command)?, "the digests of the past")?;
+    let digest = found.first().and_then(|(_, fields)| fields.get("digest"));
+    Ok(digest.is_some_and(|digest| *digest == at.digest.to_string()))
+}
+
+/// Whether there is a log if the head says so, and only then.
 pub(super) fn is_there(session: &mut Session<'_>, keys: &Keys, head: Head) -> Result<(), Fault> {
     let mut command = cmd("XLEN");
     command.arg(keys.log());
@@ -236,6 +248,7 @@ pub(super) fn is_there(session: &mut Session<'_>, keys: &Keys, head: Head) -> Re
         Some(number) if length == 0 => Err(Fault::Damaged(format!(
             "there is no log, though the head names revision {number}"
         ))),
+        None if length > 0 => Err(Fault::Damaged("there is a log without a head".into())),
         _ => Ok(()),
     }
 }
