@@ -11,6 +11,7 @@
 mod support;
 
 mod changes;
+mod checks;
 mod crowds;
 mod durability;
 mod faults;

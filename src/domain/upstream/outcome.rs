@@ -101,6 +101,7 @@ impl RateRule {
 mod tests {
     use super::*;
     use crate::domain::snapshot::Snapshot;
+    use crate::domain::state::State;
     use crate::spec::{Name, Spec};
 
     /// Six servers, two of each rack, with a route to each rack.
@@ -149,5 +150,22 @@ mod tests {
                 .iter()
                 .all(|server| web.failed(server, 1).is_none())
         );
+    }
+
+    #[test]
+    fn who_is_back_from_an_ejection_begins_slowly() {
+        let spec: Spec = serde_json::from_str(
+            r#"{"upstreams": {"web": {"servers": [{"address": "10.0.0.1", "slow_start": "10s"}, "10.0.0.2"]}}}"#,
+        )
+        .unwrap();
+        let snapshot = Snapshot::build(1, Arc::new(spec), None);
+        let web = snapshot.upstream(&Name::new("web").unwrap()).unwrap();
+        let server = &web.servers()[0];
+        assert_eq!(server.state(5), State::Up);
+        assert!(web.failed(server, 5).is_some());
+        assert_eq!(server.state(5), State::Ejected);
+        // It answers: without a rule by rate whatever it answers.
+        assert_eq!(web.answered(server, 500, || 10_005), None);
+        assert_eq!(server.state(10_005), State::SlowStart);
     }
 }
