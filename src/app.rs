@@ -190,7 +190,7 @@ const KEPT_CONNECTIONS: usize = 8192;
 fn start_log(level: log::LevelFilter) {
     // `off` and `error`: they say what strangers do, as often as they do it; the access log and the metrics have it.
     let default = format!(
-        "{level},pingora=warn,pingora_core=warn,pingora_core::apps=off,pingora_proxy=warn,pingora_proxy::proxy_h1=error"
+        "{level},pingora=warn,pingora_core=warn,pingora_core::apps=off,pingora_core::connectors=off,pingora_proxy=warn,pingora_proxy::proxy_h1=error"
     );
     let environment = env_logger::Env::new().filter_or("RUST_LOG", default);
     // A second call in one process (tests) keeps the first.

@@ -347,6 +347,7 @@ impl ProxyHttp for Proxy {
         if ctx.reason.is_none() {
             ctx.reason = error.map(failure::reason);
         }
+        ctx.end();
         self.log(session, ctx);
         if let Some(connection) = strictness::connection(session) {
             connection.end();

@@ -98,6 +98,14 @@ impl Ejection {
         is_first
     }
 
+    /// The attempt that was to tell whether it is back has told nothing: the next one may.
+    pub fn told_nothing(&self, now: u64) {
+        let mut counts = self.lock();
+        if std::mem::take(&mut counts.on_trial) {
+            self.until.store(now, Ordering::Relaxed);
+        }
+    }
+
     /// It answers, or its checks say so: it is in again.
     pub fn readmit(&self, now: u64) {
         if self.is_unproven() {
@@ -324,5 +332,17 @@ mod tests {
             None,
             "a new window begins"
         );
+    }
+
+    #[test]
+    fn a_trial_that_tells_nothing_leaves_the_next_one_to_tell() {
+        let ejection = Ejection::default();
+        ejection.eject(10 * SECOND, 1);
+        ejection.told_nothing(5);
+        assert!(ejection.is_out(6), "nothing was on trial");
+        assert!(ejection.try_again(10_001));
+        assert!(ejection.is_out(10_002));
+        ejection.told_nothing(10_003);
+        assert!(!ejection.is_out(10_003) && ejection.try_again(10_003));
     }
 }

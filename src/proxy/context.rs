@@ -307,6 +307,16 @@ impl RequestCtx {
         }
     }
 
+    /// The request is over, with whatever became of its last attempt.
+    pub(super) fn end(&self) {
+        let is_open = |attempt: &Attempt| attempt.status.is_none();
+        if let (Some(upstream), Some(server)) = (&self.upstream, self.server())
+            && self.attempts.last().is_some_and(is_open)
+        {
+            upstream.told_nothing(server, clock::monotonic_ms);
+        }
+    }
+
     /// The attempt under way failed; its server is counted out of flight.
     pub(super) fn failed(&mut self, failure: &'static str) {
         self.silence = None;

@@ -2,8 +2,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHENTICATE, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, PROXY_AUTHENTICATE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use ipnet::IpNet;
@@ -145,6 +145,9 @@ pub(super) fn request(
         // Whoever is not trusted is the client itself.
         None => client.clone(),
     };
+    if let Some(sender) = sender.filter(|_| is_trusted) {
+        extend_forwarded(request, sender)?;
+    }
     set(request, "X-Real-IP", client)?;
     set(request, "X-Forwarded-For", list)?;
     if !is_trusted || !request.headers.contains_key(X_FORWARDED_PROTO) {
@@ -154,11 +157,7 @@ pub(super) fn request(
         set(request, "X-Forwarded-Host", received)?;
     }
     if !is_trusted {
-        for name in &FORGED {
-            if request.headers.contains_key(name) {
-                request.remove_header(name);
-            }
-        }
+        drop_believed(request);
     }
     request.insert_header("X-Request-ID", ctx.request_id.value())?;
     if !upstream.keeps_connections() && request.version != Version::HTTP_2 {
@@ -167,14 +166,49 @@ pub(super) fn request(
     Ok(())
 }
 
+/// Adds a trusted sender to its own `Forwarded`, if it sends one (RFC 7239 section 4): beside it, X-Forwarded-For is what
+/// servers get in any case.
+fn extend_forwarded(request: &mut RequestHeader, sender: IpAddr) -> Result<()> {
+    if !request.headers.contains_key(FORWARDED) {
+        return Ok(());
+    }
+    let element = match sender {
+        IpAddr::V4(sender) => format!("for={sender}"),
+        IpAddr::V6(sender) => format!("for=\"[{sender}]\""),
+    };
+    let element = HeaderValue::try_from(element).or_err(InternalError, "forwarded")?;
+    request.append_header(FORWARDED, element).map(|_| ())
+}
+
 /// What else servers believe of a client: removed where nobody who is trusted has said it (RFC 7239 section 8.1).
-const FORGED: [HeaderName; 5] = [
-    HeaderName::from_static("forwarded"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-forwarded-ssl"),
-];
+/// `Proxy` becomes the variable by which programs behind CGI choose a proxy (CVE-2016-5385).
+fn drop_believed(request: &mut RequestHeader) {
+    // One look at each name that is there: most requests have none of these.
+    while let Some(name) = request.headers.keys().find(|name| is_believed(name)) {
+        let name = name.clone();
+        request.remove_header(&name);
+    }
+}
+
+fn is_believed(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "forwarded"
+            | "x-forwarded"
+            | "x-forwarded-port"
+            | "x-forwarded-prefix"
+            | "x-forwarded-protocol"
+            | "x-forwarded-scheme"
+            | "x-forwarded-server"
+            | "x-forwarded-ssl"
+            | "front-end-https"
+            | "x-client-ip"
+            | "true-client-ip"
+            | "x-original-url"
+            | "x-rewrite-url"
+            | "proxy"
+    )
+}
 
 /// HTTP/2 splits cookies; servers of HTTP/1.1 must get them in one line (RFC 9113 section 8.2.3).
 fn join_cookies(request: &mut RequestHeader) -> Result<()> {
@@ -294,6 +328,10 @@ fn forwarded_for(request: &RequestHeader, sender: IpAddr) -> String {
 /// Removes what concerns only the connection to the server (RFC 9110 section 7.6.1). Transfer-Encoding
 /// stays: Pingora frames by it.
 pub(super) fn response(session: &mut Session, response: &mut ResponseHeader) {
+    if response.version == Version::HTTP_10 {
+        // RFC 9112 section 2.3: the version is each connection's own.
+        response.set_version(Version::HTTP_11);
+    }
     if response.status != StatusCode::SWITCHING_PROTOCOLS {
         // One look at each name that is there: most responses have Connection and no other.
         if response.headers.keys().any(|name| *name == CONNECTION) {

@@ -124,7 +124,16 @@ pub(super) const fn is_value_byte(byte: u8) -> bool {
 
 /// The fields that decide about framing or tell servers who asks. CGI and its heirs make `_` of `-` (and some of
 /// `.`), so that two names become one.
-const GUARDED: [&str; 17] = [
+const GUARDED: [&str; 26] = [
+    "x-forwarded",
+    "x-forwarded-prefix",
+    "x-forwarded-protocol",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "front-end-https",
+    "x-client-ip",
+    "true-client-ip",
+    "cdn-loop",
     "content-length",
     "transfer-encoding",
     "host",

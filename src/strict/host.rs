@@ -1,3 +1,5 @@
+use std::net::Ipv6Addr;
+
 /// A host (RFC 3986 section 3.2.2) and a port: nothing that could be taken for a path, a list or a user.
 pub fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value.iter().rposition(|&byte| byte == b':') {
@@ -14,10 +16,8 @@ pub fn is_host(value: &[u8]) -> bool {
     };
     let is_name = match host {
         [b'[', inner @ .., b']'] => {
-            !inner.is_empty()
-                && inner
-                    .iter()
-                    .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+            let inner = std::str::from_utf8(inner).unwrap_or_default();
+            inner.parse::<Ipv6Addr>().is_ok()
         }
         name => is_name(name),
     };
@@ -72,8 +72,30 @@ mod tests {
             assert!(is_host(host.as_bytes()), "{host}");
         }
         for other in [
-            "", ":80", ".", "..", "a..", "a..b", ".a", "a..:80", "a:b", "a:123456", "a:65536",
-            "a%00b", "a%2eb", "a:1:2", "::1", "[]", "[a]b", "[g]", "u@a", "a/b", "a,b", "a b",
+            "",
+            ":80",
+            ".",
+            "..",
+            "a..",
+            "a..b",
+            ".a",
+            "a..:80",
+            "a:b",
+            "a:123456",
+            "a:65536",
+            "a%00b",
+            "a%2eb",
+            "a:1:2",
+            "::1",
+            "[]",
+            "[:::::]",
+            "[192.0.2.1]",
+            "[a]b",
+            "[g]",
+            "u@a",
+            "a/b",
+            "a,b",
+            "a b",
         ] {
             assert!(!is_host(other.as_bytes()), "{other}");
         }

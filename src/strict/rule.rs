@@ -48,6 +48,7 @@ rules! {
     TargetOverlong => "bad_request_uri", 400, "RFC 3629 section 3", "A path with an overlong form of a character.";
     TargetAboveRoot => "bad_request_uri", 400, "RFC 3986 section 5.2.4", "A path that climbs above its root.";
     TargetDotParameter => "bad_request_uri", 400, "RFC 3986 section 3.3", "A dot segment with a parameter, which servers read in two ways.";
+    TargetDotSlash => "bad_request_uri", 400, "RFC 3986 section 3.3", "A dot segment beside an escaped slash, which servers that decode first resolve.";
     TargetUser => "bad_request_uri", 400, "RFC 9110 section 4.2.4", "A target that names a user.";
     TargetHost => "bad_request_host", 400, "RFC 9112 section 3.2.2", "A target whose authority is not the Host.";
     FieldName => "bad_request_header", 400, "RFC 9112 section 5.1", "A field whose name is no token, or has a space before its colon.";

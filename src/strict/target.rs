@@ -155,6 +155,9 @@ fn resolved(path: &str) -> Result<String, Rule> {
         if has_parameter && dots > 0 {
             return Err(Rule::TargetDotParameter);
         }
+        if name.contains('%') && hides_dots(name) {
+            return Err(Rule::TargetDotSlash);
+        }
         is_folder = dots > 0 || segment.is_empty();
         match dots {
             1 => {}
@@ -169,6 +172,12 @@ fn resolved(path: &str) -> Result<String, Rule> {
         ""
     };
     Ok(format!("/{}{end}", kept.join("/")))
+}
+
+/// Whether a part of a segment would be a dot segment if its escaped slashes were slashes.
+fn hides_dots(segment: &str) -> bool {
+    let plain = segment.replace("%2f", "/").replace("%2F", "/");
+    plain.contains('/') && plain.split('/').any(|part| dots(part) > 0)
 }
 
 /// 1 for `.`, 2 for `..`; else 0.
@@ -203,6 +212,7 @@ mod tests {
             ("/.well-known/..x/...", "/.well-known/..x/..."),
             ("/a;x=1/b", "/a;x=1/b"),
             ("/a%2fb", "/a%2fb"),
+            ("/q/%2F/..x%2f", "/q/%2F/..x%2f"),
             ("/%252e%252e/", "/%252e%252e/"),
             ("/a/", "/a/"),
             ("/a/b/..", "/a/"),
@@ -222,6 +232,10 @@ mod tests {
             ("/a/..;x/b", Rule::TargetDotParameter),
             ("/a/.;/b", Rule::TargetDotParameter),
             ("/a/%2e%2e;/b", Rule::TargetDotParameter),
+            ("/a/..%2fb", Rule::TargetDotSlash),
+            ("/%2e%2e%2Fb", Rule::TargetDotSlash),
+            ("/a%2f%2e%2e/b", Rule::TargetDotSlash),
+            ("/a%2f.;x/b", Rule::TargetDotSlash),
             ("/%00", Rule::TargetEscape),
             ("/%zz", Rule::TargetEscape),
             ("/%4", Rule::TargetEscape),

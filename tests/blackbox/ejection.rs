@@ -1,6 +1,7 @@
 //! Failing requests take a server out for a while, and never more than the group can spare.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -79,6 +80,35 @@ fn it_comes_back_when_it_answers_again() {
         (back.count() > 2).then_some(())
     });
     assert_eq!(states(&edge), ["up", "up"]);
+}
+
+#[test]
+fn a_client_that_leaves_during_the_trial_does_not_keep_the_server_out() {
+    let (mut back, origin) = (Origin::start(), Origin::start());
+    back.refuse();
+    let servers = json!([member(back.address(), "3s"), member(origin.address(), "3s")]);
+    let edge = edge(servers, "");
+    statuses(&edge, 2);
+    assert_eq!(states(&edge), ["ejected", "up"]);
+    back.hold();
+    back.come_back();
+    until("the trial has begun", || {
+        let mut client = edge.client();
+        client.send("GET /left HTTP/1.1\r\nHost: a\r\n\r\n");
+        let _answered = client.is_closed(Duration::from_millis(50));
+        (back.count() > 0).then_some(())
+    });
+    back.release();
+    let began = Instant::now();
+    until("the next request tells", || {
+        statuses(&edge, 2);
+        (states(&edge) == ["up", "up"]).then_some(())
+    });
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[test]

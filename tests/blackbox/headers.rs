@@ -108,6 +108,9 @@ fn what_an_untrusted_sender_says_about_the_client_is_replaced() {
         ("X-Forwarded-Prefix", "/admin"),
         ("X-Forwarded-Server", "evil"),
         ("X-Forwarded-Ssl", "on"),
+        ("X-Client-IP", "6.6.6.6"),
+        ("X-Original-URL", "/admin"),
+        ("Proxy", "http://evil.example"),
         ("X-Request-ID", "chosen"),
     ];
     let request = seen(&edge, &origin, "a.example:81", &given);
@@ -129,6 +132,9 @@ fn what_an_untrusted_sender_says_about_the_client_is_replaced() {
         "x-forwarded-prefix",
         "x-forwarded-server",
         "x-forwarded-ssl",
+        "x-client-ip",
+        "x-original-url",
+        "proxy",
     ] {
         assert_eq!(request.header(name), None, "{name}");
     }
@@ -150,8 +156,11 @@ fn what_a_trusted_sender_says_about_the_client_is_kept_and_the_sender_appended()
         ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Host", "outer.example"),
         ("X-Request-ID", "abc-123"),
+        ("Forwarded", "for=1.1.1.1"),
     ];
     let request = seen(&edge, &origin, "a.example", &given);
+    let forwarded: Vec<&str> = request.headers.all("forwarded").collect();
+    assert_eq!(forwarded.join(", "), "for=1.1.1.1, for=127.0.0.1");
     for (name, value) in [
         // The last one that is no trusted proxy's.
         ("x-real-ip", "2.2.2.2"),

@@ -1,6 +1,6 @@
 //! Connections are kept where that is safe, on both sides.
 
-use crate::support::{Edge, Origin};
+use crate::support::{Edge, Origin, Reply};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -169,4 +169,28 @@ fn a_body_that_waits_for_100_continue_is_refused_without_it() {
     let answer = client.response();
     assert_eq!((answer.status, answer.interim.len()), (404, 0));
     assert!(client.is_closed(SOON));
+}
+
+#[test]
+fn the_version_of_a_server_is_not_the_clients() {
+    let origin = Origin::start();
+    let edge = Edge::to([&origin]);
+    for (answer, kept) in [
+        ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", true),
+        (
+            "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi",
+            true,
+        ),
+        ("HTTP/1.0 200 OK\r\n\r\nhi", false),
+    ] {
+        origin.always(if kept {
+            Reply::Raw(answer.into())
+        } else {
+            Reply::RawThenClose(answer.into())
+        });
+        let mut client = edge.client();
+        let answer = client.get("/", &[]);
+        assert_eq!((&*answer.version, answer.text()), ("HTTP/1.1", "hi".into()));
+        assert!(!answer.headers.has("keep-alive"), "{answer:?}");
+    }
 }

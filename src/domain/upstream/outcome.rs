@@ -60,6 +60,15 @@ impl Upstream {
         }
     }
 
+    /// An attempt at a server ended at `now` without an answer and without a failure: its client left.
+    pub fn told_nothing(&self, server: &Server, now: impl FnOnce() -> u64) {
+        let ejection = server.shared().ejection();
+        if ejection.is_unproven() {
+            ejection.told_nothing(now());
+            self.queue.changed();
+        }
+    }
+
     /// Whether a server may go out too: no more than the group's share of its usable servers, one at least if any, and never
     /// the last one, nor the last one of a part of the group. Looks at every server, which only a failure that ejects pays
     /// for.

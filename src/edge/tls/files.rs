@@ -88,6 +88,13 @@ impl TlsFiles {
         let chain = pem::read(cert)
             .and_then(|text| pem::certificates(&text))
             .map_err(|reason| problem(pointer("cert"), cert, &reason))?;
+        if chain
+            .iter()
+            .any(|certificate| Facts::of(certificate).is_none())
+        {
+            let reason = "holds something that is no X.509 certificate";
+            return Err(problem(pointer("cert"), cert, reason));
+        }
         let facts = chain.first().and_then(Facts::of);
         let facts =
             facts.ok_or_else(|| problem(pointer("cert"), cert, "holds no X.509 certificate"))?;

@@ -3,7 +3,7 @@
 use super::{BAD_HOST, BAD_TARGET};
 use crate::message::Message;
 
-const REFUSED: [(&str, &str, &str); 40] = [
+const REFUSED: [(&str, &str, &str); 42] = [
     ("a quotation mark", "RFC 3986 section 2", "/a\"b"),
     ("a less-than sign", "RFC 3986 section 2", "/a<b"),
     ("a greater-than sign", "RFC 3986 section 2", "/a>b"),
@@ -102,6 +102,16 @@ const REFUSED: [(&str, &str, &str); 40] = [
         "an overlong dot in three bytes",
         "attack class R6",
         "/%e0%80%ae%e0%80%ae/",
+    ),
+    (
+        "dots before an escaped slash",
+        "attack class R6",
+        "/a/..%2fb",
+    ),
+    (
+        "dots behind an escaped slash",
+        "attack class R6",
+        "/a%2F%2e%2e/b",
     ),
     ("an escaped backslash", "attack class R6", "/a/..%5c..%5cb"),
 ];
