@@ -96,7 +96,12 @@ impl Keeper {
             seen_at: clock::unix_ms(),
         };
         if let Err(error) = self.registry.put_node(&record) {
-            log::warn!("this node's record was not kept: {error}");
+            // While the store is away the log says so anyway, once a minute.
+            let level = match self.controller.standing().status().trouble {
+                Some(_) => log::Level::Debug,
+                None => log::Level::Warn,
+            };
+            log::log!(level, "this node's record was not kept: {error}");
         }
     }
 }

@@ -80,23 +80,12 @@ impl Standing {
 
     /// It is not so, or nobody knows. Told at once and then once a minute.
     pub(super) fn failed(&self, reason: String, is_diverged: bool, revision: u64) {
-        let mut inner = self.locked();
-        let now = clock::monotonic_ms();
-        let is_news = inner
-            .trouble
-            .as_ref()
-            .is_none_or(|known| known.is_diverged != is_diverged);
-        if is_news || now.saturating_sub(inner.told_at) >= MINUTE {
-            let seconds = now.saturating_sub(inner.agreed_at) / 1000;
-            log::error!(
-                "not in step with the store for {seconds} s, revision {revision} goes on serving: {reason}"
-            );
-            inner.told_at = now;
+        let told = self
+            .locked()
+            .fail(reason, is_diverged, clock::monotonic_ms());
+        if let Some(told) = told {
+            log::error!("{told}; revision {revision} goes on serving");
         }
-        inner.trouble = Some(Trouble {
-            reason,
-            is_diverged,
-        });
         self.metrics.store_failed();
         self.metrics.store_diverged(is_diverged);
     }
@@ -106,4 +95,46 @@ impl Standing {
     }
 }
 
+impl Inner {
+    /// Notes a failure; answers the line for the log when it is time for one.
+    fn fail(&mut self, reason: String, is_diverged: bool, now: u64) -> Option<String> {
+        let is_news = self
+            .trouble
+            .as_ref()
+            .is_none_or(|known| known.is_diverged != is_diverged);
+        let is_time = is_news || now.saturating_sub(self.told_at) >= MINUTE;
+        let seconds = now.saturating_sub(self.agreed_at) / 1000;
+        let line = || format!("not in step with the store for {seconds} s: {reason}");
+        let told = is_time.then(line);
+        if is_time {
+            self.told_at = now;
+        }
+        self.trouble = Some(Trouble {
+            reason,
+            is_diverged,
+        });
+        told
+    }
+}
+
 const MINUTE: u64 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_told_at_once_when_it_changes_and_once_a_minute() {
+        let mut inner = Inner {
+            agreed_at: 0,
+            trouble: None,
+            told_at: 0,
+        };
+        let mut tell = |diverged, now| inner.fail("away".into(), diverged, now).is_some();
+        let told: Vec<u64> = (1..=400)
+            .map(|n| n * 500)
+            .filter(|now| tell(*now > 150_000, *now))
+            .collect();
+        assert_eq!(told, [500, 60_500, 120_500, 150_500]);
+    }
+}

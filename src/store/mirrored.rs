@@ -26,7 +26,7 @@ pub struct Mirrored {
 }
 
 /// What a start waits for the shared store before it serves the copy.
-const START: Duration = Duration::from_millis(800);
+const START: Duration = Duration::from_millis(500);
 
 /// What the copy keeps of the history: enough to look up what happened while the shared store is away.
 const KEPT: History = History {
@@ -207,8 +207,10 @@ impl Store for Mirrored {
     }
 
     fn history(&self, before: Option<u64>, limit: usize) -> Result<Vec<Revision>, StoreError> {
-        let found = self.shared.history(before, limit);
-        found.or_else(|_| self.copy.history(before, limit))
+        match self.shared.history(before, limit) {
+            Ok(found) if !found.is_empty() => Ok(found),
+            _ => self.copy.history(before, limit),
+        }
     }
 
     fn revision(&self, number: u64) -> Result<Option<Revision>, StoreError> {

@@ -43,6 +43,27 @@ fn away_at_the_start_the_last_good_state_serves() {
 }
 
 #[test]
+fn half_open_at_the_start_the_last_good_state_serves() {
+    let (site, redis) = (Site::new(), RedisServer::start());
+    let detour = Detour::to(redis.address());
+    let mut edge = site.node("a", &detour.url()).start();
+    let revision = switched(&edge, "green");
+    edge.terminate();
+    edge.wait_exit();
+    detour.swallow();
+    let begun = Instant::now();
+    edge.start_again();
+    println!("ready after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(site.is_served_by(&edge, "green"));
+    refused(&edge, "blue");
+    detour.delay(Duration::ZERO);
+    wait_until_in_step(&edge);
+    let now = edge.control().get("/v1/state").revision();
+    assert!([revision, revision + 1].contains(&now), "{now}");
+}
+
+#[test]
 fn a_first_start_without_redis_says_what_is_missing() {
     let (site, mut redis) = (Site::new(), RedisServer::start());
     redis.kill();
