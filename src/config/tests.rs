@@ -212,6 +212,25 @@ fn a_listener_says_whose_proxy_header_it_believes_and_which_files_it_needs() {
 }
 
 #[test]
+fn what_redis_needs_is_told_together() {
+    insta::assert_snapshot!(errors("state: {store: 'redis://h', redis: {master: m, ca: c}}"), @r##"
+f:1:36: `sentinels` and `master` go together: who is asked, and for which master
+f:1:52: a CA is for TLS: write `state.store` with `rediss://`
+"##);
+    insta::assert_snapshot!(errors("state: {store: 'redis://u:secret word@h', redis: {sentinels: ['a:x']}}"), @r##"
+f:1:16: a user or password with one of `@:/?#[] ` has it percent-encoded, as `%40`
+f:1:63: `a:x` is no `host:port`
+"##);
+    let text =
+        "state: {store: 'redis://h', redis: {sentinels: [a, 'b:1'], master: m}, local_copy: c}";
+    let StoreSettings::Redis(redis) = read(text).unwrap().state.store else {
+        panic!("another store")
+    };
+    assert_eq!(redis.sentinels, ["a:26379", "b:1"]);
+    assert_eq!(redis.local_copy, Some("c".into()));
+}
+
+#[test]
 fn what_is_not_built_is_not_supported_yet() {
     let text = "
 server: {threads: 1}
