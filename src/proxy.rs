@@ -186,7 +186,7 @@ impl ProxyHttp for Proxy {
             upstream_connection::end_by(&mut peer, deadline);
             peer
         });
-        found.inspect_err(|error| ctx.failed(failure::reason(error).as_str()))
+        found.inspect_err(|error| ctx.failed(failure::reason(error).as_str(), true))
     }
 
     async fn connected_to_upstream(
@@ -347,7 +347,6 @@ impl ProxyHttp for Proxy {
         if ctx.reason.is_none() {
             ctx.reason = error.map(failure::reason);
         }
-        ctx.end();
         self.log(session, ctx);
         if let Some(connection) = strictness::connection(session) {
             connection.end();

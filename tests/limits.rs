@@ -58,7 +58,7 @@ fn a_full_server_is_passed_over_until_it_has_room() {
 fn full_is_told_from_down_and_from_tried() {
     let group = group(&[1, 0], BalanceSpec::RoundRobin);
     let ids: Vec<_> = group.servers().iter().map(|server| server.id()).collect();
-    let held = InFlight::try_begin(group.servers()[0].clone()).unwrap();
+    let held = InFlight::try_begin(group.servers()[0].clone(), 1).unwrap();
     let begin = |tried: &[_]| {
         group
             .begin(&Pick::new(tried, 1))
@@ -79,7 +79,7 @@ fn what_full_servers_cannot_take_goes_to_none_that_is_ejected() {
     let group = group(&[1, 1], BalanceSpec::RoundRobin);
     let ejected = group.servers()[0].shared();
     (0..3).for_each(|_| {
-        group.failed(&group.servers()[0], 1_000);
+        group.failed(&group.servers()[0], 1_000, 1_000);
     });
     assert!(ejected.ejection().is_out(1_001));
     let pick = Pick {
@@ -105,7 +105,10 @@ fn the_limit_holds_whoever_comes_at_once() {
                     let held = group.begin(&Pick::new(&[], random.u64(..)));
                     let counts = in_flight(group);
                     assert!(counts[0] <= 2 && counts[1] <= 3, "{counts:?}");
-                    begun.fetch_add(usize::from(held.is_ok()), Ordering::Relaxed);
+                    if let Ok(held) = held {
+                        held.count();
+                        begun.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
             });
         }

@@ -144,12 +144,8 @@ impl RequestCtx {
             status: None,
             failure: None,
         });
+        next.count();
         let server = self.current.insert(next).server();
-        if server.shared().ejection().is_unproven() {
-            self.upstream
-                .as_deref()?
-                .tries_again(server, clock::monotonic_ms());
-        }
         Some((self.upstream.as_deref()?, server))
     }
 
@@ -307,22 +303,22 @@ impl RequestCtx {
         }
     }
 
-    /// The request is over, with whatever became of its last attempt.
-    pub(super) fn end(&self) {
-        let is_open = |attempt: &Attempt| attempt.status.is_none();
-        if let (Some(upstream), Some(server)) = (&self.upstream, self.server())
-            && self.attempts.last().is_some_and(is_open)
-        {
-            upstream.told_nothing(server, clock::monotonic_ms);
-        }
+    /// When the attempt under way began: milliseconds by a clock that only goes on.
+    pub(super) fn began(&self) -> u64 {
+        let began = self.attempts.last().map(|attempt| attempt.began);
+        began.map_or(0, clock::monotonic_at)
     }
 
-    /// The attempt under way failed; its server is counted out of flight.
-    pub(super) fn failed(&mut self, failure: &'static str) {
+    /// The attempt under way failed, perhaps by its server's fault; the server is counted out of flight.
+    pub(super) fn failed(&mut self, failure: &'static str, is_fault: bool) {
         self.silence = None;
-        self.observe_latency(FAILED);
+        if is_fault {
+            self.observe_latency(FAILED);
+        }
         if let Some(in_flight) = self.current.take() {
-            in_flight.server().shared().count_failure();
+            if is_fault {
+                in_flight.server().shared().count_failure();
+            }
             self.tried.push(in_flight.server().id());
         }
         if let Some(attempt) = self.attempts.last_mut() {

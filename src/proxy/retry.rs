@@ -32,7 +32,7 @@ impl Proxy {
         if !is_stale {
             self.note_failure(ctx);
         }
-        ctx.failed(reason.as_str());
+        ctx.failed(reason.as_str(), !is_stale);
         ctx.reason = Some(reason);
         let unsent = is_unanswered(session) && !session.as_ref().retry_buffer_truncated();
         if unsent && is_stale {
@@ -87,10 +87,11 @@ impl Proxy {
         // A tunnel ends as its two sides please, also by falling silent: that is no fault of the server's.
         let written = session.response_written();
         let was_tunnel = written.is_some_and(|head| is_tunnel(head.status));
-        if !is_stale && !was_tunnel {
+        let is_fault = !is_stale && !was_tunnel;
+        if is_fault {
             self.note_failure(ctx);
         }
-        ctx.failed(reason.as_str());
+        ctx.failed(reason.as_str(), is_fault);
         ctx.reason = Some(reason);
         let (cause, counted) = match (is_silent, is_stale) {
             (true, _) => (RetryCause::Timeout, Counted::Timeout),
@@ -133,7 +134,7 @@ impl Proxy {
         if !self.spend(&upstream) {
             return Ok(());
         }
-        ctx.failed("status");
+        ctx.failed("status", true);
         self.metrics.retried(match cause {
             RetryCause::Status502 => Counted::BadGateway,
             RetryCause::Status503 => Counted::ServiceUnavailable,
@@ -148,15 +149,17 @@ impl Proxy {
 
     /// Whether there is another attempt; if so, its server is picked.
     fn retry(&self, ctx: &mut RequestCtx, cause: RetryCause, counted: Counted) -> bool {
-        if !self.allows(ctx, cause) {
+        // A connection that was closed already has asked nothing of its server: that is no retry by the rule.
+        let is_stale = counted == Counted::StaleConnection;
+        let is_allowed = is_stale && has_time(ctx) || self.allows(ctx, cause);
+        if !is_allowed {
             return false;
         }
         let Some(again) = self.next(ctx, ctx.tried()) else {
             return false;
         };
         let (Again::Begins(upstream, _) | Again::Waits(Waiter { upstream, .. })) = &again;
-        // A connection that was closed already has asked nothing of its server.
-        if counted != Counted::StaleConnection && !self.spend(upstream) {
+        if !is_stale && !self.spend(upstream) {
             return false;
         }
         self.metrics.retried(counted);
@@ -179,7 +182,7 @@ impl Proxy {
     /// The attempt under way failed: that may eject its server.
     fn note_failure(&self, ctx: &RequestCtx) {
         if let (Some(upstream), Some(server)) = (&ctx.upstream, ctx.server()) {
-            let ejected = upstream.failed(server, clock::monotonic_ms());
+            let ejected = upstream.failed(server, ctx.began(), clock::monotonic_ms());
             self.tell_ejected(upstream, server, ejected);
         }
     }
@@ -187,7 +190,7 @@ impl Proxy {
     /// So may the status of its answer, or it shows that the server is back.
     pub(super) fn note_answer(&self, ctx: &RequestCtx, status: u16) {
         if let (Some(upstream), Some(server)) = (&ctx.upstream, ctx.server()) {
-            let ejected = upstream.answered(server, status, clock::monotonic_ms);
+            let ejected = upstream.answered(server, status, ctx.began(), clock::monotonic_ms);
             self.tell_ejected(upstream, server, ejected);
         }
     }
@@ -203,9 +206,7 @@ impl Proxy {
         let rule = ctx.upstream.as_ref().map(|upstream| upstream.retry());
         rule.is_some_and(|rule| {
             ctx.counted() < usize::from(rule.attempts) && rule.on.contains(&cause)
-        }) && ctx
-            .deadline()
-            .is_none_or(|deadline| Instant::now() < deadline)
+        }) && has_time(ctx)
     }
 
     /// Another server of the same group, as it is now; none if the group is gone.
@@ -224,6 +225,11 @@ impl Proxy {
             Err(_) => None,
         }
     }
+}
+
+fn has_time(ctx: &RequestCtx) -> bool {
+    ctx.deadline()
+        .is_none_or(|deadline| Instant::now() < deadline)
 }
 
 /// How a request goes on whose attempt failed.

@@ -153,5 +153,13 @@ fn servers_that_all_fail_get_a_tenth_more_than_was_asked() {
         "{requests} requests to four servers that reset each: {failed} answered 502, {attempts} attempts, {load:.3} for each"
     );
     assert_eq!(failed, requests);
+    let shown = edge.control().get("/v1/upstreams/web").is(200).json;
+    let counted = shown["servers"].as_array().unwrap().iter();
+    let counted = counted.filter_map(|server| server["status"]["requests"].as_u64());
+    assert_eq!(
+        counted.sum::<u64>(),
+        attempts as u64,
+        "no more than were made"
+    );
     assert!((1.02..=1.10).contains(&load), "{load}");
 }

@@ -166,3 +166,32 @@ fn when_every_server_fails_a_tenth_of_the_requests_is_tried_again() {
     assert!(attempts <= N + N / 10, "{attempts}");
     assert!(metric(&edge, "pointsman_retries_denied_total") > 0);
 }
+
+/// Of 20 clients at once, on a server that breaks off every third request: most are under way when it is ejected.
+#[test]
+fn answers_to_requests_from_before_an_ejection_do_not_end_it() {
+    let origins = Origin::many(2);
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    origins[0].by(
+        move |_| match turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 3 {
+            2 => Reply::Reset,
+            _ => Reply::Name,
+        },
+    );
+    origins
+        .iter()
+        .for_each(|origin| origin.delay(Duration::from_millis(50)));
+    let servers = json!([
+        member(origins[0].address(), "60s"),
+        member(origins[1].address(), "60s")
+    ]);
+    let edge = edge(servers, "retry: { attempts: 1 }");
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| statuses(&edge, 10));
+        }
+    });
+    assert_eq!(states(&edge), ["ejected", "up"]);
+    assert_eq!(metric(&edge, "pointsman_ejections_total"), 1);
+    assert!(origins[0].count() <= 30, "{}", origins[0].count());
+}

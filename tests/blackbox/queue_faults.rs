@@ -58,3 +58,32 @@ fn a_line_full_of_requests_for_one_part_of_a_group_sheds_none_for_another() {
     assert_eq!(busy.response().status, 200);
     assert_eq!(waits.response().status, 200);
 }
+
+/// Its time is over: one request finds out that it is still down, not all who wait.
+#[test]
+fn the_end_of_an_ejection_sends_one_request_and_not_the_line() {
+    let (mut dead, origin) = (Origin::start(), Origin::start());
+    dead.refuse();
+    origin.delay(Duration::from_millis(50));
+    let mut servers = json!([limited(&dead, 100), limited(&origin, 1)]);
+    servers[0]["fail_timeout"] = json!("500ms");
+    let web = json!({ "servers": servers, "queue": { "size": 100, "timeout": "0s" } });
+    let edge = Edge::builder()
+        .with(&json!({ "upstreams": { "web": web } }).to_string())
+        .route("*", "web")
+        .start();
+    until("the dead one is ejected", || {
+        assert_eq!(edge.client().get("/", &[]).status, 200);
+        edge.stderr().contains("is ejected").then_some(())
+    });
+    let mut waiting: Vec<_> = (0..40).map(|at| sent(&edge, &format!("/{at}"))).collect();
+    let statuses: Vec<u16> = waiting
+        .iter_mut()
+        .map(|client| client.response().status)
+        .collect();
+    assert_eq!(statuses, [200; 40]);
+    let shown = edge.control().get("/v1/upstreams/web").is(200).json;
+    let tried = shown["servers"][0]["status"]["requests"].as_u64().unwrap();
+    // About 2 s for all, and a trial each half second.
+    assert!(tried <= 10, "{tried}");
+}

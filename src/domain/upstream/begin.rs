@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::Upstream;
 use crate::domain::balancer::Pick;
 use crate::domain::server::{InFlight, Server};
+use crate::spec::WhenAllDown;
 
 impl Upstream {
     /// Picks a server and counts the attempt in flight, so that no server works on more than it may.
@@ -11,7 +12,7 @@ impl Upstream {
             let Some(server) = self.pick(pick) else {
                 break;
             };
-            if let Some(begun) = InFlight::try_begin(server.clone()) {
+            if let Some(begun) = InFlight::try_begin(server.clone(), pick.now) {
                 return Ok(begun);
             }
         }
@@ -22,24 +23,29 @@ impl Upstream {
         })
     }
 
-    /// The same when nothing was found, not even among the servers that are ejected: their limit is what keeps it from
-    /// them too.
+    /// The same when nothing was found, not even among the servers that are ejected, nor among the unhealthy where those
+    /// are tried: their limit is what keeps it from them too.
     fn is_full_at_last(&self, pick: &Pick<'_>) -> bool {
-        self.servers.iter().any(|server| is_limited(server, pick))
+        let any = self.when_all_down == WhenAllDown::TryAny && self.is_all_down();
+        let may = |server: &Server| server.is_usable() || any && server.is_let();
+        let mut servers = self.servers.iter();
+        servers.any(|server| may(server) && is_limited(server, pick))
     }
 
     /// Whether a server could take this request but for its limit. Looks at all, where nothing was found: one
     /// that is usable and was not found had no room, even if it has some by now.
     pub(super) fn is_full_for(&self, pick: &Pick<'_>) -> bool {
         let is_full = |server: &Arc<Server>| {
-            is_limited(server, pick) && !server.shared().ejection().is_out(pick.now)
+            server.is_usable()
+                && is_limited(server, pick)
+                && !server.shared().ejection().is_out(pick.now)
         };
         self.servers.iter().any(is_full)
     }
 }
 
 fn is_limited(server: &Server, pick: &Pick<'_>) -> bool {
-    server.limit().is_some() && server.is_usable() && !pick.tried.contains(&server.id())
+    server.limit().is_some() && !pick.tried.contains(&server.id())
 }
 
 /// Picks that may lose the last place at a server to another request. Each loss is another's gain.

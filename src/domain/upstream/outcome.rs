@@ -7,66 +7,53 @@ use crate::domain::server::Server;
 use crate::spec::{OutlierSpec, Percent, Span};
 
 impl Upstream {
-    /// Counts a failed attempt at a server at `now` (milliseconds by a clock that only goes on). Answers for how long the
-    /// server is taken out, if that ejects it.
-    pub fn failed(&self, server: &Server, now: u64) -> Option<Duration> {
-        self.record(server, Failure::Attempt, now)
+    /// Counts a failed attempt at a server, which `began` and ended at `now` (milliseconds by a clock that only goes on).
+    /// Answers for how long the server is taken out, if that ejects it.
+    pub fn failed(&self, server: &Server, began: u64, now: u64) -> Option<Duration> {
+        self.record(server, Failure::Attempt, began, now)
     }
 
-    /// Counts an answer. One that is no failure by the group's rules puts a server that was out in again.
+    /// Counts an answer to an attempt that `began` then. One that is no failure by the group's rules puts a server that was
+    /// out in again, if the attempt is from after that.
     pub fn answered(
         &self,
         server: &Server,
         status: u16,
+        began: u64,
         now: impl FnOnce() -> u64,
     ) -> Option<Duration> {
         if status < 500 || self.rate.is_none() {
-            if server.shared().ejection().is_unproven() {
+            let ejection = server.shared().ejection();
+            if ejection.is_unproven() && ejection.is_news(began) {
                 server.shared().readmit(now());
             }
             return None;
         }
-        self.record(server, Failure::Answer, now())
+        self.record(server, Failure::Answer, began, now())
     }
 
-    fn record(&self, server: &Server, failure: Failure, now: u64) -> Option<Duration> {
+    fn record(&self, server: &Server, failure: Failure, began: u64, now: u64) -> Option<Duration> {
         let rules = EjectionRules {
             max_fails: server.spec().max_fails,
             fail_timeout: server.spec().fail_timeout.duration(),
             rate: self.rate,
         };
         let state = server.shared();
-        let length = state
+        let due = state
             .ejection()
-            .failed(failure, &rules, state.requests(), now)?;
+            .failed(failure, &rules, state.requests(), began, now)?;
         // One ejection of a group at a time, or two could each leave the other's server as the last.
         let one = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
         let is_spared = self.can_spare(server, now);
         if is_spared {
-            state.ejection().eject(length, now);
+            state.ejection().eject(due, now);
         }
         drop(one);
         is_spared.then(|| {
             // Those who wait have to know when it comes back.
             self.queue.changed();
-            length
+            due.length
         })
-    }
-
-    /// An attempt at a server that was out begins at `now`: it is the one that tells whether the server is back.
-    pub fn tries_again(&self, server: &Server, now: u64) {
-        if server.shared().ejection().try_again(now) {
-            self.queue.changed();
-        }
-    }
-
-    /// An attempt at a server ended at `now` without an answer and without a failure: its client left.
-    pub fn told_nothing(&self, server: &Server, now: impl FnOnce() -> u64) {
-        let ejection = server.shared().ejection();
-        if ejection.is_unproven() {
-            ejection.told_nothing(now());
-            self.queue.changed();
-        }
     }
 
     /// Whether a server may go out too: no more than the group's share of its usable servers, one at least if any, and never
@@ -138,7 +125,7 @@ mod tests {
             .iter()
             .flat_map(|part| part.servers().iter().map(move |server| (part, server)));
         fails
-            .filter(|(part, server)| part.failed(server, 1).is_some())
+            .filter(|(part, server)| part.failed(server, 1, 1).is_some())
             .count()
     }
 
@@ -157,7 +144,7 @@ mod tests {
         assert!(
             web.servers()
                 .iter()
-                .all(|server| web.failed(server, 1).is_none())
+                .all(|server| web.failed(server, 1, 1).is_none())
         );
     }
 
@@ -171,10 +158,10 @@ mod tests {
         let web = snapshot.upstream(&Name::new("web").unwrap()).unwrap();
         let server = &web.servers()[0];
         assert_eq!(server.state(5), State::Up);
-        assert!(web.failed(server, 5).is_some());
+        assert!(web.failed(server, 5, 5).is_some());
         assert_eq!(server.state(5), State::Ejected);
         // It answers: without a rule by rate whatever it answers.
-        assert_eq!(web.answered(server, 500, || 10_005), None);
+        assert_eq!(web.answered(server, 500, 10_005, || 10_005), None);
         assert_eq!(server.state(10_005), State::SlowStart);
     }
 }

@@ -23,7 +23,7 @@ impl Upstream {
         let is_part = self.labels.is_empty() || server.has_labels(&self.labels);
         let is_new = !pick.tried.contains(&server.id());
         let begun = (is_part && is_new && goes_on(server, pick.now)).then(|| server.clone())?;
-        InFlight::try_begin(begun)
+        InFlight::try_begin(begun, pick.now)
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
         let web = web(&snapshot);
         let first = &web.servers()[0];
         assert!(!comes_back(web, &[first.id()]));
-        let busy = InFlight::try_begin(first.clone()).unwrap();
+        let busy = InFlight::try_begin(first.clone(), 10).unwrap();
         assert!(!comes_back(web, &[]));
         drop(busy);
         first.shared().set_health(Health::Down, 1);
