@@ -7,12 +7,13 @@ mod http2;
 mod overload;
 mod preface;
 mod proxy_protocol;
+mod rest;
 pub mod tls;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use ipnet::IpNet;
@@ -21,14 +22,14 @@ use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::server::ShutdownWatch;
 
+use crate::ports::client_connection::SeenCertificate;
 use crate::ports::telemetry::{Metrics, Rejection};
 use admission::{ByAddress, FromAddress};
 pub use admission::{ConnectionLimits, Connections};
 use guard::Guard;
 pub use guard::GuardLimits;
-use half_heads::{HalfHeads, MOMENT};
+use half_heads::HalfHeads;
 pub use http2::Http2Limits;
-use http2::Http2Proxy;
 use preface::Protocol;
 pub use proxy_protocol::ProxyProtocol;
 use tls::Tls;
@@ -68,6 +69,15 @@ pub struct Entrance<A> {
     pub http2_limits: Http2Limits,
     /// The proxy.
     pub proxy: Arc<A>,
+}
+
+/// A connection whose protocol is known.
+struct Opened {
+    protocol: Protocol,
+    stream: Stream,
+    /// When its first byte came, if that was read already.
+    since: Option<Instant>,
+    certificate: Option<Arc<dyn SeenCertificate>>,
 }
 
 /// Where a listener listens.
@@ -150,6 +160,49 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
         by_address.enter(client).map(Some).ok_or(())
     }
 
+    /// The connection with its protocol agreed on or told by its first bytes. None: it is over.
+    async fn open_protocol(
+        &self,
+        entrance: &Entrance<A>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Opened> {
+        Some(match &entrance.tls {
+            Some(tls) => {
+                let limit = entrance.handshake_timeout;
+                // Boxed: plain connections would carry what only these need.
+                let shaken =
+                    Box::pin(tls.accept(stream, limit, stopping(shutdown), &self.metrics)).await?;
+                Opened {
+                    protocol: shaken.protocol,
+                    stream: shaken.stream,
+                    since: None,
+                    certificate: shaken.certificate,
+                }
+            }
+            None if entrance.http2 => {
+                let limit = entrance.limits.header_timeout;
+                let found = tokio::select! {
+                    biased; // what has arrived is served
+                    found = preface::protocol(stream, entrance.silence, limit) => found?,
+                    () = stopping(shutdown) => return None,
+                };
+                Opened {
+                    protocol: found.protocol,
+                    stream: found.stream,
+                    since: Some(found.since),
+                    certificate: None,
+                }
+            }
+            None => Opened {
+                protocol: Protocol::Http1,
+                stream,
+                since: None,
+                certificate: None,
+            },
+        })
+    }
+
     /// Closes a connection that is one too many, with an answer where one can be read.
     async fn turn_away(&self, entrance: &Entrance<A>, stream: Stream, cause: Rejection) {
         self.metrics.connection_rejected(cause);
@@ -225,25 +278,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
             return None;
         };
         let place = (open, from);
-        let (protocol, stream, since, certificate) = match &entrance.tls {
-            Some(tls) => {
-                let limit = entrance.handshake_timeout;
-                // Boxed: plain connections would carry what only these need.
-                let shaken =
-                    Box::pin(tls.accept(stream, limit, stopping(shutdown), &self.metrics)).await?;
-                (shaken.protocol, shaken.stream, None, shaken.certificate)
-            }
-            None if entrance.http2 => {
-                let limit = entrance.limits.header_timeout;
-                let found = tokio::select! {
-                    biased; // what has arrived is served
-                    found = preface::protocol(stream, entrance.silence, limit) => found?,
-                    () = stopping(shutdown) => return None,
-                };
-                (found.protocol, found.stream, Some(found.since), None)
-            }
-            None => (Protocol::Http1, stream, None, None),
-        };
+        let Opened {
+            protocol,
+            stream,
+            since,
+            certificate,
+        } = self.open_protocol(entrance, stream, shutdown).await?;
         match protocol {
             // Pingora would serve HTTP/1.1 to a client without the preface.
             Protocol::Http1 if !entrance.http1 => None,
@@ -255,15 +295,22 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
                 entrance.proxy.process_new(Box::new(guard), shutdown).await
             }
             Protocol::Http2 => {
-                let _place = place;
-                let guard = Guard::of_http2(stream, entrance.limits.clone(), certificate);
-                let limits = entrance.http2_limits;
-                let http2 = Arc::new(Http2Proxy::new(entrance.proxy.clone(), limits));
-                tokio::select! {
-                    biased;
-                    next = http2.process_new(Box::new(guard), shutdown) => next,
-                    () = rested(&http2, shutdown) => None,
-                }
+                let limits = entrance.limits.clone();
+                let place = Arc::new(place);
+                let guarded = |rest| -> Stream {
+                    let guard = Guard::of_http2(stream, limits, certificate, rest);
+                    Box::new(guard.with_place(Box::new(place.clone())))
+                };
+                let proxy = entrance.proxy.clone();
+                let stopping = stopping(shutdown);
+                http2::serve(
+                    proxy,
+                    entrance.http2_limits,
+                    place.clone(),
+                    guarded,
+                    stopping,
+                )
+                .await
             }
         }
     }
@@ -273,18 +320,6 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
         self.half_heads.gone().await;
         for entrance in &self.entrances {
             entrance.proxy.http_cleanup().await;
-        }
-    }
-}
-
-/// Until the process is asked to end and no request is under way. A client that takes leave when it is asked to has done so
-/// a moment later; Pingora would wait for one that does not, as long as the process may take.
-async fn rested<A>(http2: &Http2Proxy<A>, shutdown: &ShutdownWatch) {
-    stopping(shutdown).await;
-    loop {
-        tokio::time::sleep(MOMENT).await;
-        if http2.is_at_rest() {
-            return;
         }
     }
 }

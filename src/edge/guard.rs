@@ -4,11 +4,13 @@
 //! breaks one Pingora gets a request of ours, so that the refusal is answered and logged like every answer, and in its
 //! turn behind the requests before it; nothing is read from the connection after that.
 
+mod closing;
 mod deadline;
 mod frames;
 mod plumbing;
 mod reading;
 mod refused;
+mod streams;
 
 use std::any::Any;
 use std::fmt;
@@ -25,6 +27,7 @@ use self::deadline::{Deadline, Pace};
 use self::frames::Frames;
 use self::reading::Stage;
 use super::half_heads::{HalfHead, HalfHeads};
+use super::rest::Rest;
 use crate::ports::client_connection::{ClientConnection, SeenCertificate};
 use crate::strict::HeadLimits;
 
@@ -107,14 +110,15 @@ impl Guard {
         self
     }
 
-    /// Guards one that carries HTTP/2, which is passed on as it is: only its times are kept. Its requests have no record.
+    /// Guards one that carries HTTP/2, which is passed on as it is: only its times are kept, and when it rests. Its requests have no record.
     pub(super) fn of_http2(
         stream: Stream,
         limits: Arc<GuardLimits>,
         certificate: Option<Arc<dyn SeenCertificate>>,
+        rest: Arc<Rest>,
     ) -> Self {
         let mut guard = Self::new(stream, limits, None);
-        guard.stage = Stage::Frames(Frames::new(Instant::now()));
+        guard.stage = Stage::Frames(Frames::new(Instant::now(), rest));
         guard.digest = certificate.and_then(|certificate| digest(Box::new(certificate)));
         guard
     }

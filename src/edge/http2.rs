@@ -1,16 +1,20 @@
+use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::Method;
 use http::header::USER_AGENT;
-use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora_core::server::ShutdownWatch;
 use pingora_http::RequestHeader;
+use tokio::sync::watch;
 
+use super::half_heads::MOMENT;
+use super::rest::Rest;
 use crate::ports::client_connection::{Refusal, RefusedHead};
 use crate::strict::Rule;
 
@@ -26,39 +30,64 @@ pub struct Http2Limits {
 }
 
 /// A proxy seen as one that speaks HTTP/2, agreed on by ALPN or known beforehand: the same proxy and pool, other options.
-pub(super) struct Http2Proxy<A> {
+struct Http2Proxy<A> {
     proxy: Arc<A>,
     options: HttpServerOptions,
     limits: Http2Limits,
-    under_way: AtomicUsize,
+    /// Requests that have been answered, and not been logged yet, keep it.
+    _place: SharedPlace,
 }
 
-/// Counts one request under way.
-struct UnderWay<'a>(&'a AtomicUsize);
+/// A connection's place, counted until the socket is closed and every request is over.
+type SharedPlace = Arc<dyn Any + Send + Sync>;
 
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+/// Serves a connection until one side ends it. It is asked to end when the process is, and when no request was under way
+/// for as long as the limits say: with GOAWAY, so that a request that crosses it is served (RFC 9113 section 6.8). A client
+/// that does not take leave is left, but not while it is owed an answer.
+pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
+    proxy: Arc<A>,
+    limits: Http2Limits,
+    place: SharedPlace,
+    guarded: impl FnOnce(Arc<Rest>) -> Stream,
+    stopping: impl Future<Output = ()>,
+) -> Option<Stream> {
+    let rest = Arc::new(Rest::new(Instant::now()));
+    let (leave, asked_to_leave) = watch::channel(false);
+    let proxy = Arc::new(Http2Proxy::new(proxy, limits, place));
+    tokio::select! {
+        biased;
+        next = proxy.process_new(guarded(rest.clone()), &asked_to_leave) => next,
+        () = left(&rest, limits.idle, stopping, leave) => None,
     }
 }
 
+/// Until a client that was asked to leave is to be left.
+async fn left(
+    rest: &Rest,
+    idle: Option<Duration>,
+    stopping: impl Future<Output = ()>,
+    leave: watch::Sender<bool>,
+) {
+    let idle = idle.unwrap_or(Duration::MAX);
+    tokio::select! {
+        () = stopping => {}
+        () = rest.lasts(Instant::now(), idle) => {}
+    }
+    leave.send_replace(true);
+    rest.lasts(Instant::now(), MOMENT).await;
+}
+
 impl<A> Http2Proxy<A> {
-    pub(super) fn new(proxy: Arc<A>, limits: Http2Limits) -> Self {
+    fn new(proxy: Arc<A>, limits: Http2Limits, place: SharedPlace) -> Self {
         let mut options = HttpServerOptions::default();
         // Without TLS Pingora asks for this; over TLS it goes by ALPN.
         options.h2c = true;
-        options.h2_idle_timeout = limits.idle;
         Self {
             proxy,
             options,
             limits,
-            under_way: AtomicUsize::new(0),
+            _place: place,
         }
-    }
-
-    /// Whether no request is under way.
-    pub(super) fn is_at_rest(&self) -> bool {
-        self.under_way.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -69,8 +98,6 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Http2Proxy<A> {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        let _under_way = UnderWay(&self.under_way);
         refuse_connect(session.req_header_mut());
         self.proxy.process_new_http(session, shutdown).await
     }

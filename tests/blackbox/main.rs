@@ -23,6 +23,7 @@ mod headers;
 mod hostile;
 mod http2;
 mod http2_bodies;
+mod http2_endings;
 mod http2_limits;
 mod http2_origin;
 mod http2_servers;

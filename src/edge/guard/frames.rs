@@ -1,59 +1,79 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Follows the frames of one client of HTTP/2 (RFC 9113 section 4.1), to tell whether it is within one and since when:
-/// whoever sends a head a byte at a time must not keep a connection for as long as one that rests between requests.
-/// What the frames say is left to the reader behind it.
+use super::streams::{CONTINUATION, DATA, END_HEADERS, FrameHeader, HEADERS, Scan, Streams, take};
+use crate::edge::rest::Rest;
+
+/// Follows the frames of one connection of HTTP/2 (RFC 9113 section 4.1). Those that come tell whether the client is
+/// within one and since when: whoever sends a head a byte at a time must not keep a connection for as long as one that
+/// rests between requests. Those of both ways tell whether a request is under way. What the frames say is left to the
+/// reader behind it.
 #[derive(Debug)]
 pub(super) struct Frames {
     preface_left: usize,
-    header: Vec<u8>,
-    payload_left: usize,
+    coming: Scan,
     is_data: bool,
     /// In a head whose end is in a later frame.
     in_block: bool,
     /// When what is not whole yet began; in DATA, when it last moved.
     since: Option<Instant>,
+    /// The client sends no more.
+    is_over: bool,
+    streams: Streams,
 }
 
 const PREFACE: usize = 24;
-const HEADER: usize = 9;
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
 
 impl Frames {
-    /// The client's preface is waited for from now on.
-    pub(super) fn new(now: Instant) -> Self {
+    /// The client's preface is waited for from now on. `rest` is told when requests begin and end.
+    pub(super) fn new(now: Instant, rest: Arc<Rest>) -> Self {
         Self {
             preface_left: PREFACE,
-            header: Vec::with_capacity(HEADER),
-            payload_left: 0,
+            coming: Scan::default(),
             is_data: false,
             in_block: false,
             since: Some(now),
+            is_over: false,
+            streams: Streams::new(rest),
         }
     }
 
-    /// These bytes came.
+    /// These bytes came; none at the end.
     pub(super) fn read(&mut self, mut bytes: &[u8], now: Instant) {
+        self.is_over |= bytes.is_empty();
         let mut begins_anew = self.is_data;
         while !bytes.is_empty() {
-            let count = if self.preface_left > 0 {
-                take(&mut self.preface_left, bytes)
-            } else if self.payload_left > 0 {
-                take(&mut self.payload_left, bytes)
-            } else {
-                self.read_header(bytes)
+            let (count, header) = match self.preface_left {
+                0 => self.coming.step(bytes),
+                _ => (take(&mut self.preface_left, bytes), None),
             };
             bytes = bytes.get(count..).unwrap_or_default();
-            begins_anew |= self.is_whole();
+            self.follow(header);
+            if self.is_whole() {
+                self.streams.caught_up();
+                begins_anew = true;
+            }
         }
         if self.is_whole() {
             self.since = None;
         } else if begins_anew || self.since.is_none() {
             self.since = Some(now);
         }
+    }
+
+    /// These bytes were written.
+    pub(super) fn wrote(&mut self, bytes: &[u8]) {
+        self.streams.wrote(bytes);
+    }
+
+    /// Nothing that was written waits any longer.
+    pub(super) fn flushed(&mut self) {
+        self.streams.flushed();
+    }
+
+    /// Whether all that the client is to get was written, and it may still send.
+    pub(super) fn owes_nothing_more(&self) -> bool {
+        self.streams.are_at_rest() && !self.is_over
     }
 
     /// Until when the rest is waited for, if it is.
@@ -66,41 +86,33 @@ impl Frames {
         self.since?.checked_add(limit?)
     }
 
-    fn read_header(&mut self, bytes: &[u8]) -> usize {
-        let count = bytes.len().min(HEADER - self.header.len());
-        self.header
-            .extend_from_slice(bytes.get(..count).unwrap_or_default());
-        if let [a, b, c, kind, flags, ..] = self.header[..]
-            && self.header.len() == HEADER
-        {
-            self.header.clear();
-            self.payload_left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-            self.is_data = kind == DATA;
-            if matches!(kind, HEADERS | CONTINUATION) {
-                self.in_block = flags & END_HEADERS == 0;
+    fn follow(&mut self, header: Option<FrameHeader>) {
+        if let Some(header) = header {
+            self.is_data = header.kind == DATA;
+            if matches!(header.kind, HEADERS | CONTINUATION) {
+                self.in_block = header.flags & END_HEADERS == 0;
             }
-        } else {
+            self.streams.read(header);
+        } else if self.coming.is_in_header() {
             self.is_data = false;
         }
-        count
     }
 
     fn is_whole(&self) -> bool {
-        self.preface_left == 0 && self.payload_left == 0 && self.header.is_empty() && !self.in_block
+        self.preface_left == 0 && self.coming.is_between_frames() && !self.in_block
     }
-}
-
-fn take(left: &mut usize, bytes: &[u8]) -> usize {
-    let count = bytes.len().min(*left);
-    *left -= count;
-    count
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::streams::HEADER;
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    fn beginning(now: Instant) -> Frames {
+        Frames::new(now, Arc::new(Rest::new(now)))
+    }
 
     fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
         let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, 1];
@@ -111,7 +123,7 @@ mod tests {
     /// The seconds after which each of these, a second apart, would be given up; none if nothing is waited for.
     fn deadlines(parts: &[&[u8]]) -> Vec<Option<u64>> {
         let start = Instant::now();
-        let mut frames = Frames::new(start);
+        let mut frames = beginning(start);
         let mut now = start;
         let mut after = |part: &&[u8]| {
             now += SECOND;
@@ -186,7 +198,7 @@ mod tests {
         .concat();
         for size in 1..=all.len() {
             let now = Instant::now();
-            let mut frames = Frames::new(now);
+            let mut frames = beginning(now);
             all.chunks(size).for_each(|part| frames.read(part, now));
             assert!(frames.is_whole(), "{size}");
         }

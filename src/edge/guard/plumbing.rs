@@ -1,26 +1,21 @@
 //! What Pingora asks of a connection.
 
 use std::io;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use filedescriptor::OwnedHandle;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    Stream, TimingDigest, UniqueID, UniqueIDType,
+    TimingDigest, UniqueID, UniqueIDType,
 };
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Guard, Place};
+use super::Guard;
+use super::reading::Stage;
 
 impl AsyncRead for Guard {
     fn poll_read(
@@ -41,7 +36,7 @@ impl AsyncWrite for Guard {
         let guard = self.get_mut();
         match Pin::new(&mut guard.stream).poll_write(context, bytes) {
             Poll::Ready(result) => {
-                guard.wrote(*result.as_ref().unwrap_or(&0));
+                guard.wrote(*result.as_ref().unwrap_or(&0), [bytes]);
                 Poll::Ready(result)
             }
             Poll::Pending => guard.poll_slow_reader(context).map(Err),
@@ -56,7 +51,8 @@ impl AsyncWrite for Guard {
         let guard = self.get_mut();
         match Pin::new(&mut guard.stream).poll_write_vectored(context, slices) {
             Poll::Ready(result) => {
-                guard.wrote(*result.as_ref().unwrap_or(&0));
+                let slices = slices.iter().map(|slice| &**slice);
+                guard.wrote(*result.as_ref().unwrap_or(&0), slices);
                 Poll::Ready(result)
             }
             Poll::Pending => guard.poll_slow_reader(context).map(Err),
@@ -70,7 +66,12 @@ impl AsyncWrite for Guard {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let guard = self.get_mut();
         match Pin::new(&mut guard.stream).poll_flush(context) {
-            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Ready(result) => {
+                if let (Stage::Frames(frames), Ok(())) = (&mut guard.stage, &result) {
+                    frames.flushed();
+                }
+                Poll::Ready(result)
+            }
             Poll::Pending => guard.poll_slow_reader(context).map(Err),
         }
     }
@@ -81,8 +82,16 @@ impl AsyncWrite for Guard {
 }
 
 impl Guard {
-    fn wrote(&mut self, bytes: usize) {
-        self.taken.moved(bytes);
+    /// The first `count` bytes of these slices were written.
+    fn wrote<'a>(&mut self, mut count: usize, slices: impl IntoIterator<Item = &'a [u8]>) {
+        self.taken.moved(count);
+        if let Stage::Frames(frames) = &mut self.stage {
+            for slice in slices {
+                let written = slice.get(..count).unwrap_or(slice);
+                frames.wrote(written);
+                count -= written.len();
+            }
+        }
         // 100, or an answer that makes the body needless. Whoever polls the body again looks at its deadline then.
         self.awaits_word = false;
     }
@@ -112,52 +121,6 @@ impl Shutdown for Guard {
         }
     }
 }
-
-impl Guard {
-    fn reset_at_close(&self) {
-        // A duplicate, since Pingora tells the number only; what is set is the socket's.
-        if let Ok(socket) = OwnedHandle::dup(&self.stream.id()) {
-            let _already_gone = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
-        }
-    }
-}
-
-impl Drop for Guard {
-    /// After a refusal the client may still be sending; if its bytes met a closed socket, the answer would be lost with
-    /// the reset that they cause (RFC 9112 section 9.6). Pingora does not always shut a connection down that failed.
-    fn drop(&mut self) {
-        if self.connection.is_broken() {
-            self.reset_at_close();
-        }
-        if self.connection.refusal().is_some()
-            && let Ok(runtime) = Handle::try_current()
-        {
-            let gone: Stream = Box::new(tokio::io::duplex(1).0);
-            let stream = mem::replace(&mut self.stream, gone);
-            runtime.spawn(linger(stream, self.place.take()));
-        }
-    }
-}
-
-/// Closes for writing, and throws away what still comes, for a while.
-async fn linger(mut stream: Stream, _place: Option<Place>) {
-    let _already_gone = AsyncWriteExt::shutdown(&mut stream).await;
-    let mut thrown_away = 0;
-    let mut bytes = vec![0; 16 * 1024];
-    let reading = async {
-        while thrown_away < MOST_THROWN_AWAY {
-            match stream.read(&mut bytes).await {
-                Ok(0) | Err(_) => break,
-                Ok(count) => thrown_away += count,
-            }
-        }
-    };
-    // Either way the connection is over now.
-    let _in_time = timeout(LINGER, reading).await;
-}
-
-const LINGER: Duration = Duration::from_secs(2);
-const MOST_THROWN_AWAY: usize = 4 << 20;
 
 impl UniqueID for Guard {
     fn id(&self) -> UniqueIDType {

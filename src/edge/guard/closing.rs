@@ -1,0 +1,129 @@
+//! What happens to a connection's socket when Pingora is through with it.
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+use filedescriptor::OwnedHandle;
+use pingora_core::protocols::Stream;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use super::reading::Stage;
+use super::{Guard, Place};
+
+impl Drop for Guard {
+    /// After a refusal the client may still be sending; if its bytes met a closed socket, the answer would be lost with
+    /// the reset that they cause (RFC 9112 section 9.6). Pingora does not always shut a connection down that failed. Over
+    /// HTTP/2 the same would happen to answers that lie in the kernel, by the windows that the client opens as it reads.
+    fn drop(&mut self) {
+        if self.connection.is_broken() {
+            self.reset_at_close();
+        }
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if self.connection.refusal().is_some() {
+            let stream = self.take_stream();
+            runtime.spawn(linger(stream, self.place.take()));
+        } else if let Stage::Frames(frames) = &self.stage
+            && frames.owes_nothing_more()
+            && OnTheWay::of(&self.stream).is_some()
+        {
+            let (stream, pause) = (self.take_stream(), self.limits.body_timeout);
+            runtime.spawn(deliver(stream, pause, self.place.take()));
+        }
+    }
+}
+
+impl Guard {
+    fn reset_at_close(&self) {
+        // A duplicate, since Pingora tells the number only; what is set is the socket's.
+        if let Ok(socket) = OwnedHandle::dup(&self.stream.id()) {
+            let _already_gone = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    fn take_stream(&mut self) -> Stream {
+        let gone: Stream = Box::new(tokio::io::duplex(1).0);
+        mem::replace(&mut self.stream, gone)
+    }
+}
+
+/// Closes for writing, and throws away what still comes, for a while.
+async fn linger(mut stream: Stream, _place: Option<Place>) {
+    let _already_gone = AsyncWriteExt::shutdown(&mut stream).await;
+    let mut thrown_away = 0;
+    let mut bytes = vec![0; 16 * 1024];
+    let reading = async {
+        while thrown_away < MOST_THROWN_AWAY {
+            match stream.read(&mut bytes).await {
+                Ok(0) | Err(_) => break,
+                Ok(count) => thrown_away += count,
+            }
+        }
+    };
+    // Either way the connection is over now.
+    let _in_time = timeout(LINGER, reading).await;
+}
+
+const LINGER: Duration = Duration::from_secs(2);
+const MOST_THROWN_AWAY: usize = 4 << 20;
+
+/// What the kernel holds for a client, in its own measures.
+#[derive(Debug, PartialEq, Eq)]
+struct OnTheWay {
+    segments_sent: u32,
+    bytes_not_sent: u32,
+}
+
+impl OnTheWay {
+    /// None where there is nothing, or the kernel does not say.
+    fn of(stream: &Stream) -> Option<Self> {
+        let kernel = stream.get_socket_digest()?.tcp_info()?;
+        let found = Self {
+            segments_sent: kernel.tcpi_unacked,
+            bytes_not_sent: kernel.tcpi_notsent_bytes,
+        };
+        (found.segments_sent > 0 || found.bytes_not_sent > 0).then_some(found)
+    }
+
+    /// How long the client is waited for if nothing moves: one that reads slowly longer than one that may be gone.
+    fn patience(&self, pause: Option<Duration>) -> Duration {
+        match self.bytes_not_sent {
+            0 => LINGER,
+            _ => pause.unwrap_or(Duration::MAX),
+        }
+    }
+}
+
+/// Closes for writing, and throws away what still comes, until all that was written has been received.
+async fn deliver(mut stream: Stream, pause: Option<Duration>, _place: Option<Place>) {
+    let patience = pause.unwrap_or(Duration::MAX);
+    // Over TLS this writes a last record.
+    let _already_gone = timeout(patience, AsyncWriteExt::shutdown(&mut stream)).await;
+    let mut thrown_away = 0;
+    let mut bytes = vec![0; 1024];
+    let (mut before, mut moved) = (None, Instant::now());
+    while let Some(left) = OnTheWay::of(&stream)
+        && thrown_away < MOST_THROWN_AWAY
+    {
+        let patience = left.patience(pause);
+        if before.as_ref() != Some(&left) {
+            moved = Instant::now();
+            before = Some(left);
+        }
+        if moved.elapsed() >= patience {
+            return;
+        }
+        match timeout(LOOK, stream.read(&mut bytes)).await {
+            Ok(Ok(0) | Err(_)) => return,
+            Ok(Ok(count)) => thrown_away += count,
+            Err(_nothing_came) => {}
+        }
+    }
+}
+
+/// How often the kernel is asked, which tells by itself nobody.
+const LOOK: Duration = Duration::from_millis(20);
