@@ -28,7 +28,7 @@ use admission::{ByAddress, FromAddress};
 pub use admission::{ConnectionLimits, Connections};
 use guard::Guard;
 pub use guard::GuardLimits;
-use half_heads::HalfHeads;
+use half_heads::{HalfHeads, ON_ITS_WAY};
 pub use http2::Http2Limits;
 use preface::Protocol;
 pub use proxy_protocol::ProxyProtocol;
@@ -172,7 +172,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
                 let limit = entrance.handshake_timeout;
                 // Boxed: plain connections would carry what only these need.
                 let shaken =
-                    Box::pin(tls.accept(stream, limit, stopping(shutdown), &self.metrics)).await?;
+                    Box::pin(tls.accept(stream, limit, stopped(shutdown), &self.metrics)).await?;
                 Opened {
                     protocol: shaken.protocol,
                     stream: shaken.stream,
@@ -185,7 +185,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Edge<A> {
                 let found = tokio::select! {
                     biased; // what has arrived is served
                     found = preface::protocol(stream, entrance.silence, limit) => found?,
-                    () = stopping(shutdown) => return None,
+                    () = stopped(shutdown) => return None,
                 };
                 Opened {
                     protocol: found.protocol,
@@ -269,7 +269,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
         let stream = tokio::select! {
             biased; // what has arrived is served
             stream = self.without_proxy_header(entrance, stream) => stream?,
-            () = stopping(shutdown) => return None,
+            () = stopped(shutdown) => return None,
         };
         let Ok(from) = self.admit(entrance, &stream) else {
             drop(open);
@@ -316,7 +316,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
     }
 
     async fn cleanup(&self) {
-        // From here on no head is read.
+        // From here on no head is read. Until then requests are answered with `Connection: close`.
         self.half_heads.gone().await;
         for entrance in &self.entrances {
             entrance.proxy.http_cleanup().await;
@@ -324,7 +324,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
     }
 }
 
-/// Until the process is asked to end: connections that have said nothing need not be waited for.
+/// Until connections that have said nothing need not be waited for: the process is asked to end, and what was on its way
+/// then has come. A socket may hold a request that nobody was told of yet.
+async fn stopped(shutdown: &ShutdownWatch) {
+    stopping(shutdown).await;
+    tokio::time::sleep(ON_ITS_WAY).await;
+}
+
+/// Until the process is asked to end.
 async fn stopping(shutdown: &ShutdownWatch) {
     let mut shutdown = shutdown.clone();
     if shutdown.wait_for(|stopping| *stopping).await.is_err() {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How many heads have begun and not ended, over HTTP/1: a process that ends lets them come in for a moment. Their senders
 /// have done nothing wrong, and could not tell whether the request was served.
@@ -16,6 +16,9 @@ pub(super) struct HalfHead(HalfHeads);
 /// What is sent in one go comes in within a round trip or two.
 pub(super) const MOMENT: Duration = Duration::from_secs(1);
 
+/// What was sent before anyone could know of the end is here by then, and a busy machine has noticed it.
+pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(500);
+
 impl HalfHeads {
     /// One more.
     pub(super) fn begin(&self) -> HalfHead {
@@ -23,10 +26,14 @@ impl HalfHeads {
         HalfHead(self.clone())
     }
 
-    /// Until there are none, or no longer than a moment.
+    /// Until what is on its way has come and there are none, or no longer than a moment.
     pub(super) async fn gone(&self) {
-        let mut count = self.0.subscribe();
-        let _in_time = timeout(MOMENT, count.wait_for(|count| *count == 0)).await;
+        let gone = async {
+            sleep(ON_ITS_WAY).await;
+            let mut count = self.0.subscribe();
+            let _counted = count.wait_for(|count| *count == 0).await;
+        };
+        let _in_time = timeout(MOMENT, gone).await;
     }
 }
 

@@ -78,6 +78,30 @@ fn after_sigterm_new_connections_are_refused_while_a_request_is_finished() {
 }
 
 #[test]
+fn requests_that_are_in_the_sockets_when_sigterm_comes_are_served() {
+    let origin = Origin::start();
+    let mut edge = builder(&origin).start();
+    for _ in 0..3 {
+        let mut clients: Vec<Client> = (0..40).map(|_| edge.client()).collect();
+        for client in &mut clients {
+            client.get("/", &[]);
+        }
+        // All at once, as for a machine that did other things.
+        edge.signal("STOP");
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+        edge.terminate();
+        edge.signal("CONT");
+        for client in &mut clients {
+            assert_eq!(client.response().text(), origin.name());
+        }
+        assert_exits_soon(&mut edge);
+        edge.start_again();
+    }
+}
+
+#[test]
 fn idle_connections_do_not_delay_the_end() {
     let origin = Origin::start();
     let mut edge = builder(&origin).start();
