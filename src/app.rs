@@ -1,5 +1,4 @@
-//! The one file that knows every module: builds the parts, wraps them as Pingora services, connects
-//! the ports, and ends the process when its last request has.
+//! Knows every module: builds the parts, wraps them as Pingora services, connects the ports, ends with the last request.
 
 mod certificates;
 mod descriptors;
@@ -8,6 +7,7 @@ mod listen;
 mod names;
 mod services;
 mod shutdown;
+mod sources;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -91,7 +91,7 @@ fn start_controller(
     };
     let controller = controller::start(opened.store.clone(), settings, metrics.clone())?;
     let snapshot = controller.snapshot().load_full();
-    let compared = match snapshot.spec().says_the_same(&config.seed) {
+    let compared = match snapshot.spec().is_as_written_in(&config.seed) {
         true => "as the file has it",
         false => {
             "which differs from the file: `pointsman ctl apply -f FILE` shows and installs the file's"

@@ -147,7 +147,10 @@ impl Change {
     /// On an error the state may hold part of the edit; apply to a copy.
     pub fn apply(&self, spec: &mut Spec, at: u64) -> Result<(), ChangeError> {
         match self {
-            Self::PutUpstream { name, upstream } => put_upstream(spec, name, upstream.clone(), at),
+            Self::PutUpstream { name, upstream } => {
+                let next = with_members(spec, name, upstream.clone());
+                put_upstream(spec, name, next, at);
+            }
             Self::PatchUpstream { name, upstream } => {
                 let next = patch::patched(find_upstream(spec, name)?.as_ref(), upstream)?;
                 put_upstream(spec, name, next, at);
@@ -244,6 +247,17 @@ fn find_route<'a>(spec: &'a Spec, id: &Name) -> Result<&'a Arc<RouteSpec>, Chang
         .ok_or_else(|| ChangeError::NoRoute(id.clone()))
 }
 
+/// A group with a source is written without servers: they are what the source says, and stay.
+fn with_members(spec: &Spec, name: &Name, mut next: UpstreamSpec) -> UpstreamSpec {
+    if next.source.is_some()
+        && next.servers.is_empty()
+        && let Some(current) = spec.upstreams.get(name)
+    {
+        next.servers.clone_from(&current.servers);
+    }
+    next
+}
+
 fn put_upstream(spec: &mut Spec, name: &Name, next: UpstreamSpec, at: u64) {
     let current = spec.upstreams.get(name);
     if !current.is_some_and(|current| current.says_the_same(&next)) {
@@ -291,7 +305,8 @@ fn put_state(spec: &mut Spec, next: &Spec, at: u64) {
         if let Some((name, old)) = before.upstreams.get_key_value(name) {
             spec.upstreams.insert(name.clone(), old.clone());
         }
-        put_upstream(spec, name, UpstreamSpec::clone(upstream), at);
+        let next = with_members(spec, name, UpstreamSpec::clone(upstream));
+        put_upstream(spec, name, next, at);
     }
     let mut old: HashMap<_, _> = before
         .routes

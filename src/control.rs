@@ -27,6 +27,7 @@ mod revision;
 mod router;
 mod series;
 mod settings;
+mod source;
 #[cfg(test)]
 mod tests;
 mod v1;

@@ -5,6 +5,7 @@
 //! publishes it at the same revision. An answer that is of no use (none, an error, nothing) keeps what the last
 //! good one said, for each host and family of addresses by itself.
 
+pub mod consul;
 mod dns;
 mod lookup;
 mod pace;

@@ -7,6 +7,7 @@ pub mod pem;
 pub mod proxy_header;
 pub mod secret;
 pub mod server_tls;
+pub mod sources;
 pub mod telemetry;
 
 mod shard;

@@ -20,6 +20,7 @@ use super::descriptors;
 use super::hand_over::Keeper;
 use super::names::Names;
 use super::shutdown::Event;
+use super::sources::Sources;
 use super::{Parts, listen};
 use crate::clock;
 use crate::config::{LimitSettings, ListenAddress, ListenerSettings};
@@ -70,10 +71,14 @@ pub(super) fn add_all(
     let mut names = background_service("names", names);
     names.threads = Some(1);
     server.add_service(names);
+    let (sources, are_listed) = Sources::new(&parts, keeper.registry.clone());
+    let mut sources = background_service("sources", sources);
+    sources.threads = Some(1);
+    server.add_service(sources);
     server.add_service(background_service("registry", keeper));
     let readiness = Readiness {
         addresses,
-        are_settled,
+        settling: vec![are_settled, are_listed],
         ready,
         on_ready: Mutex::new(Some(on_ready)),
         events,
@@ -313,10 +318,10 @@ impl Observer for Watcher {
     }
 }
 
-/// Says when every listener accepts, and the first answers of DNS are there or late.
+/// Says when every listener accepts, and the first answers of DNS and of Consul are there or late.
 struct Readiness {
     addresses: Vec<ListenAddress>,
-    are_settled: watch::Receiver<bool>,
+    settling: Vec<watch::Receiver<bool>>,
     ready: watch::Sender<bool>,
     on_ready: Mutex<Option<Box<dyn FnOnce() + Send + Sync>>>,
     events: Sender<Event>,
@@ -330,9 +335,13 @@ impl BackgroundService for Readiness {
             return;
         }
         // Requests are served meanwhile. Whoever asks /readyz before it sends some is spared those to groups
-        // without a server, and a start without DNS is still one.
-        let mut are_settled = self.are_settled.clone();
-        let _ = tokio::time::timeout(DNS_PATIENCE, are_settled.wait_for(|settled| *settled)).await;
+        // without a server, and a start without DNS or Consul is still one.
+        let settled = async {
+            for mut settled in self.settling.iter().cloned() {
+                let _ = settled.wait_for(|settled| *settled).await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, settled).await;
         self.ready.send_replace(true);
         log::info!("ready: every listener accepts");
         let on_ready = self
@@ -348,5 +357,5 @@ impl BackgroundService for Readiness {
     }
 }
 
-/// Long for a name server that is there, short for a start.
-const DNS_PATIENCE: Duration = Duration::from_secs(2);
+/// Long for a name server and for Consul if they are there, short for a start.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -28,7 +28,30 @@ pub(super) fn expand(
             .for_each(|item| expand(item, variable, reader)),
         Content::Map(entries) => entries
             .iter_mut()
-            .for_each(|entry| expand(&mut entry.value, variable, reader)),
+            .for_each(|entry| match entry.key.as_str() {
+                "source" => expand_source(&mut entry.value, variable, reader),
+                _ => expand(&mut entry.value, variable, reader),
+            }),
+    }
+}
+
+/// A token stays what names it: what it is would stand in the history. That it is set is looked at all the same.
+fn expand_source(node: &mut Node, variable: &dyn Fn(&str) -> Option<String>, reader: &mut Reader) {
+    let Content::Map(entries) = &mut node.content else {
+        return expand(node, variable, reader);
+    };
+    for entry in entries {
+        match &entry.value.content {
+            Content::Scalar { text, .. } if entry.key == "token" => {
+                if let Err(message) = expanded(text, variable) {
+                    entry.value.pruned = true;
+                    // There is no default for a secret.
+                    let message = message.split(';').next().unwrap_or_default();
+                    reader.note_hole(entry.value.at, message);
+                }
+            }
+            _ => expand(&mut entry.value, variable, reader),
+        }
     }
 }
 

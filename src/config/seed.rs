@@ -54,7 +54,13 @@ pub(super) fn read_upstream(place: &[&str], node: &Node, reader: &mut Reader) ->
         }
     }
     refuse_own_keys(node, reader);
-    reader.read(place, node).unwrap_or_default()
+    let upstream: UpstreamSpec = reader.read(place, node).unwrap_or_default();
+    if upstream.source.is_some() && !upstream.servers.is_empty() {
+        let at = node.entries().iter().find(|entry| entry.key == "servers");
+        let message = "`source` says which servers the group has: write `servers` or `source`";
+        reader.note(at.map_or(node.at, |entry| entry.at), message);
+    }
+    upstream
 }
 
 pub(super) fn read_routes(node: &Node, reader: &mut Reader) -> SharedList<Arc<RouteSpec>> {

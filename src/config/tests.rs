@@ -1,3 +1,5 @@
+mod source;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -237,7 +239,6 @@ server: {threads: 1}
 listeners: [{address: '0.0.0.0:1'}]
 control: {legacy: [plus], tls: {cert: a, key: b, client_ca: c}}
 state: {store: 'redis://h:1/0', host_keys: {prefix: x}}
-defaults: {source: {consul: c}}
 upstreams:
   web: {when_all_down: try_any, timeouts: {total: 1s}, retry: {budget: 10%}}
   web2: {servers: [{address: 10.0.0.1, weight: 9}]}
@@ -247,10 +248,9 @@ routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, path
 f:4:20: `plus` is not supported yet
 f:4:50: `client_ca` is not supported yet
 f:5:33: `host_keys` is not supported yet
-f:6:12: `source` is not supported yet
-f:10:11: `redirect` is not supported yet
-f:10:42: a weighted list is not supported yet
-f:10:85: `~x`: regular expressions are not supported yet
+f:9:11: `redirect` is not supported yet
+f:9:42: a weighted list is not supported yet
+f:9:85: `~x`: regular expressions are not supported yet
 "##);
 }
 

@@ -210,6 +210,8 @@ pub(super) enum Code {
     ServerExists,
     /// A route leads to this upstream.
     UpstreamInUse,
+    /// The upstream's source says which servers it has.
+    ServersFromSource,
     /// Only a route that a switch made can be switched to nothing.
     NotASwitch,
     /// The change would leave an upstream without a usable server.
@@ -264,6 +266,7 @@ impl Code {
             Self::RequestTimeout => (S::REQUEST_TIMEOUT, "The body did not come in time"),
             Self::ServerExists => (S::CONFLICT, "The server exists already"),
             Self::UpstreamInUse => (S::CONFLICT, "The upstream is in use"),
+            Self::ServersFromSource => (S::CONFLICT, "The servers come from a source"),
             Self::NotASwitch => (S::CONFLICT, "The route was not made by a switch"),
             Self::RailLastServer => (S::CONFLICT, "The last usable server stays"),
             Self::RailMinHealthy => (S::CONFLICT, "Too few usable servers would stay"),

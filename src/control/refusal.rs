@@ -26,6 +26,7 @@ pub(super) fn problem(refusal: Refusal, place: &[&str]) -> Problem {
             Problem::new(Code::UpstreamMissing, detail).with_errors([error])
         }
         Refusal::UpstreamInUse { .. } => Problem::new(Code::UpstreamInUse, detail),
+        Refusal::Sourced { .. } => Problem::new(Code::ServersFromSource, detail),
         Refusal::Rails(rails) => on_rails(&rails, detail),
         Refusal::Store(_) | Refusal::StoreSilent => {
             Problem::new(Code::StoreUnavailable, detail).retry_after(5)

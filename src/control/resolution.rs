@@ -82,6 +82,7 @@ impl Resolution {
     /// Why the name is in its state.
     pub(super) fn reason(&self, member: &Member<'_>) -> String {
         match member.state(clock::monotonic_ms()) {
+            State::Down if member.spec().down_at_source => "its source has it down".into(),
             State::Down => "taken out by an operator".into(),
             State::Draining => "drained by an operator: finishes what it has".into(),
             _ if member.spec().weight == 0 => "weight 0: takes no requests".into(),

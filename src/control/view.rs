@@ -65,12 +65,14 @@ struct ServerSettings {
     max_fails: u32,
     fail_timeout: Span,
     slow_start: Span,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    down_at_source: bool,
 }
 
 /// What was observed of a server on this node.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ServerStatus {
-    /// `up`, `full` (at `max_connections`), `slow_start` (its share grows), `unknown` (checked, no verdict yet), `draining`, `down` (by the operator) or
+    /// `up`, `full` (at `max_connections`), `slow_start` (its share grows), `unknown` (checked, no verdict yet), `draining`, `down` (by the operator or the group's source) or
     /// `unhealthy` (by its checks).
     #[schema(value_type = String, example = "up")]
     state: &'static str,
@@ -196,6 +198,7 @@ impl ServerSettings {
             max_fails: spec.max_fails,
             fail_timeout: spec.fail_timeout,
             slow_start: spec.slow_start,
+            down_at_source: spec.down_at_source,
         }
     }
 }
@@ -262,6 +265,7 @@ fn reason(server: &Server, last_check: Option<&LastCheck>, now: u64) -> String {
         None => text.to_owned(),
     };
     match server.state(now) {
+        State::Down if server.spec().down_at_source => "its source has it down".into(),
         State::Down => "taken out by an operator".into(),
         State::Draining => "drained by an operator: finishes what it has".into(),
         State::Full => "works on as many requests as `max_connections` allows".into(),

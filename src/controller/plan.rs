@@ -53,6 +53,9 @@ pub(super) fn plan(
             .apply(&mut spec, number)
             .map_err(|error| Refusal::Change { index, error })?;
     }
+    if !submission.by_source {
+        members_stay(before, &spec)?;
+    }
     let diff = change::entries(before, &spec);
     if diff.is_empty() && spec.says_the_same(before) && base.establishes.is_none() {
         return Ok(unchanged(base));
@@ -112,6 +115,27 @@ fn unchanged(base: &Base) -> Plan {
         outcome,
         step: None,
     }
+}
+
+/// Refuses other servers for a group whose source says which it has. Its operators may take a server out and back,
+/// give the group another source, or none.
+fn members_stay(before: &Spec, next: &Spec) -> Result<(), Refusal> {
+    for name in next.changed_upstreams(before) {
+        let (Some(old), Some(new)) = (before.upstreams.get(&name), next.upstreams.get(&name))
+        else {
+            continue;
+        };
+        if let (Some(_), Some(source)) = (&old.source, &new.source)
+            && new.has_other_members(old)
+        {
+            let from = source.consul.to_string();
+            return Err(Refusal::Sourced {
+                upstream: name,
+                from,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Looks at what changed; answers the warnings.

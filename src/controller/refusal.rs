@@ -40,6 +40,16 @@ pub enum Refusal {
         /// The route.
         route: Name,
     },
+    /// Which servers the group has is for its source to say.
+    #[error(
+        "the servers of upstream `{upstream}` come from {from}: change them there; here they can be drained, taken down and up"
+    )]
+    Sourced {
+        /// The group.
+        upstream: Name,
+        /// Where they come from.
+        from: String,
+    },
     /// A rail stands in the way.
     #[error("{}", texts(.0))]
     Rails(Vec<Rail>),

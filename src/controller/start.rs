@@ -52,7 +52,7 @@ pub fn start(
         Some(stored) => stored,
         None => seeded(&*store, &settings.seed)?,
     };
-    if settings.reset && !stored.spec.says_the_same(&settings.seed) {
+    if settings.reset && !stored.spec.is_as_written_in(&settings.seed) {
         stored = appended(&*store, Some(&stored), &settings.seed, "run --reset-state")?;
     }
     let snapshot = Arc::new(Snapshot::build(stored.number, stored.spec, None));

@@ -20,6 +20,8 @@ pub struct Submission {
     pub dry_run: bool,
     /// Whether routes may lead to groups that do not exist: an old state may have such.
     pub lenient: bool,
+    /// Whether it comes from the source of the groups that it changes: nobody else says which servers these have.
+    pub by_source: bool,
 }
 
 /// What must still be so for a change to happen. It is looked at on the state that the change is planned
@@ -66,6 +68,7 @@ impl Submission {
             found_for: None,
             dry_run: false,
             lenient: false,
+            by_source: false,
         }
     }
 }

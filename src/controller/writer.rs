@@ -197,7 +197,9 @@ fn counted(answer: &Result<Outcome, Refusal>, dry_run: bool) -> ChangeOutcome {
         Ok(_) if dry_run => ChangeOutcome::DryRun,
         Ok(outcome) if outcome.is_new => ChangeOutcome::Applied,
         Ok(_) => ChangeOutcome::Unchanged,
-        Err(Refusal::Rails(_) | Refusal::UpstreamInUse { .. }) => ChangeOutcome::Refused,
+        Err(Refusal::Rails(_) | Refusal::UpstreamInUse { .. } | Refusal::Sourced { .. }) => {
+            ChangeOutcome::Refused
+        }
         Err(Refusal::Precondition(_) | Refusal::Outdated) => ChangeOutcome::Conflict,
         Err(Refusal::Store(_) | Refusal::StoreSilent | Refusal::Busy | Refusal::Stopping) => {
             ChangeOutcome::StoreFailed

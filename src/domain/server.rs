@@ -94,7 +94,7 @@ impl Server {
 
     /// What the operator wants.
     pub fn admin(&self) -> Admin {
-        self.spec.admin
+        self.spec.wanted()
     }
 
     /// Whether it is used only when no primary is available.
@@ -147,7 +147,12 @@ impl Server {
     pub fn state(&self, now: u64) -> State {
         let is_out = self.state.ejection().is_out(now);
         let is_slow = |ramp: &Ramp| ramp.seen(self.state.recoveries(), now) < WHOLE;
-        match State::of(self.spec.admin, self.checked, self.state.health(), is_out) {
+        match State::of(
+            self.spec.wanted(),
+            self.checked,
+            self.state.health(),
+            is_out,
+        ) {
             State::Up | State::Unknown if self.is_full() => State::Full,
             State::Up if self.ramp.as_ref().is_some_and(is_slow) => State::SlowStart,
             state => state,
@@ -172,12 +177,12 @@ impl Server {
 
     /// Whether the operator lets it take requests.
     pub fn is_let(&self) -> bool {
-        self.spec.admin == Admin::Up && self.spec.weight > 0
+        self.spec.wanted() == Admin::Up && self.spec.weight > 0
     }
 
     /// Whether the rails count it: admin up and health not down. Weight 0 takes no requests; an ejection passes by itself.
     pub fn is_usable(&self) -> bool {
-        let state = State::of(self.spec.admin, self.checked, self.state.health(), false);
+        let state = State::of(self.spec.wanted(), self.checked, self.state.health(), false);
         self.spec.weight > 0 && matches!(state, State::Up | State::Unknown)
     }
 }

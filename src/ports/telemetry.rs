@@ -18,11 +18,12 @@ use prometheus_client::registry::Registry;
 
 pub use labels::{
     ChangeOutcome, HandshakeFailure, HandshakeResult, Label, NameAnswer, ProbeResult, Rejection,
-    RetryCause, StatusClass,
+    RetryCause, SourceAnswer, StatusClass,
 };
 pub use reason::Reason;
 
 use super::shard::Shards;
+use super::sources::SourceTable;
 use counters::{CounterSet, RequestCounters};
 
 /// The process's counters: a handle, cheap to clone and to add to (relaxed atomics; those of a request are kept per
@@ -59,6 +60,8 @@ impl Metrics {
             store_diverged: AtomicBool::new(false),
             probes: CounterSet::default(),
             name_answers: CounterSet::default(),
+            source_answers: CounterSet::default(),
+            sources: SourceTable::default(),
             revision: AtomicU64::new(0),
             published_unix_ms: AtomicU64::new(0),
         }))
@@ -155,6 +158,16 @@ impl Metrics {
         self.0.name_answers.increment(answer);
     }
 
+    /// The source of a group answered.
+    pub fn source_answered(&self, answer: SourceAnswer) {
+        self.0.source_answers.increment(answer);
+    }
+
+    /// What was last heard from each source.
+    pub fn sources(&self) -> &SourceTable {
+        &self.0.sources
+    }
+
     /// `revision` serves traffic since `unix_ms`.
     pub fn published(&self, revision: u64, unix_ms: u64) {
         self.0.revision.store(revision, Ordering::Relaxed);
@@ -239,6 +252,8 @@ struct Inner {
     store_diverged: AtomicBool,
     probes: CounterSet<ProbeResult>,
     name_answers: CounterSet<NameAnswer>,
+    source_answers: CounterSet<SourceAnswer>,
+    sources: SourceTable,
     revision: AtomicU64,
     /// 0 = nothing published yet.
     published_unix_ms: AtomicU64,

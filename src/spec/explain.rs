@@ -154,10 +154,7 @@ mod tests {
             upstream(r#"{"servres": []}"#),
             "unknown key `servres`; did you mean `servers`?"
         );
-        assert_eq!(
-            upstream(r#"{"source": {}}"#),
-            "`source` is not supported yet"
-        );
+        assert_eq!(upstream(r#"{"source": {}}"#), "`consul` is missing");
         assert_eq!(nearest("zzz", &["balance", "host"]), None);
         assert_eq!(nearest("addr", &["address", "admin"]), Some("address"));
         // Comparing it with every known key would take a second.

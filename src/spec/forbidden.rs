@@ -39,14 +39,21 @@ impl ForbiddenAddresses {
         })
     }
 
-    /// Every forbidden address of a group; pointers begin at the state.
+    /// Every forbidden address of a group, its source's too; pointers begin at the state.
     pub fn in_servers(&self, name: &Name, upstream: &UpstreamSpec) -> Vec<Broken> {
         let servers = upstream.servers.iter().enumerate();
         let broken = servers.filter_map(|(index, server)| {
             let pointer = format!("/upstreams/{name}/servers/{index}/address");
             Some(Broken::new(pointer, self.reason(&server.address)?))
         });
-        broken.collect()
+        let source = upstream.source.as_ref().and_then(|source| {
+            let message = self.reason(source.consul.server())?;
+            Some(Broken::new(
+                format!("/upstreams/{name}/source/consul"),
+                message,
+            ))
+        });
+        broken.chain(source).collect()
     }
 
     /// A port to probe that is the control endpoint's; the pointer begins at the state. What a probe

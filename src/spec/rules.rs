@@ -79,6 +79,10 @@ pub fn broken_rules_of_defaults(defaults: &UpstreamSpec) -> Vec<Broken> {
         let message = "servers belong to one upstream, `defaults` cannot have any";
         broken.push(Broken::new("/servers", message));
     }
+    if defaults.source.is_some() {
+        let message = "a source belongs to one upstream, `defaults` cannot have one";
+        broken.push(Broken::new("/source", message));
+    }
     broken
 }
 

@@ -61,6 +61,10 @@ pub struct ServerSpec {
     #[serde(default, skip_serializing_if = "is_at_once")]
     #[schema(default = "0s", required = false)]
     pub slow_start: Span,
+    /// Whether the group's source has it down: then it takes nothing, whatever `admin` says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(default = false, required = false)]
+    pub down_at_source: bool,
 }
 
 /// What the operator wants of a server. Checks never change it.
@@ -90,6 +94,15 @@ impl ServerSpec {
             max_fails: default_max_fails(),
             fail_timeout: default_fail_timeout(),
             slow_start: Span::default(),
+            down_at_source: false,
+        }
+    }
+
+    /// What is wanted of it, by the operator and by the group's source: down if either says so.
+    pub fn wanted(&self) -> Admin {
+        match self.down_at_source {
+            true => Admin::Down,
+            false => self.admin,
         }
     }
 

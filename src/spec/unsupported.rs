@@ -8,7 +8,6 @@
 const KEYS: &[(&str, &[&str])] = &[
     ("control/tls", &["client_ca"]),
     ("state", &["host_keys"]),
-    ("upstreams/*", &["source"]),
     (
         "routes/*",
         &[
@@ -62,10 +61,9 @@ mod tests {
 
     #[test]
     fn defaults_hold_what_an_upstream_may() {
-        assert!(is_planned(&["defaults"], "source"));
         assert!(is_planned(&["routes", "0"], "methods"));
         assert!(!is_planned(&["upstreams", "web"], "balance"));
-        assert!(!is_planned(&["upstreams"], "source"));
+        assert!(!is_planned(&["routes"], "methods"));
         assert!(is_planned_value(&["control", "legacy", "0"], "plus"));
     }
 }

@@ -2,7 +2,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    HashSpec, HealthSpec, OutlierSpec, Percent, QueueSpec, ServerSpec, Span, StickySpec, TlsSpec,
+    HashSpec, HealthSpec, OutlierSpec, Percent, QueueSpec, ServerSpec, SourceSpec, Span,
+    StickySpec, TlsSpec,
 };
 
 /// A group of servers as it is asked for. A field that is not set comes from the state's `defaults`
@@ -25,6 +26,10 @@ pub struct UpstreamSpec {
     /// The members, in file order; addresses are unique.
     #[schema(value_type = Vec<super::schema::ServerForms>)]
     pub servers: Vec<ServerSpec>,
+    /// Who says which servers these are; absent: the state does. A group that gets a source keeps its servers until the
+    /// source has said something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceSpec>,
     /// HTTPS to the servers; absent: plain HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
@@ -70,7 +75,7 @@ pub struct UpstreamSpec {
 
 impl UpstreamSpec {
     /// Each field from here, or else from `defaults`; `tls`, `timeouts`, `retry` and `health` field by field.
-    /// Servers are a group's own.
+    /// Servers and their source are a group's own.
     pub fn or(&self, defaults: &Self) -> Self {
         let (a, b) = (self.clone(), defaults.clone());
         Self {
@@ -81,6 +86,7 @@ impl UpstreamSpec {
             sticky: a.sticky.or(b.sticky),
             host: a.host.or(b.host),
             servers: a.servers,
+            source: a.source,
             tls: merged(a.tls, b.tls, TlsSpec::or),
             protocol: a.protocol.or(b.protocol),
             timeouts: merged(a.timeouts, b.timeouts, TimeoutsSpec::or),

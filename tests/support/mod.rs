@@ -16,6 +16,7 @@
 )]
 
 mod client;
+mod consul;
 mod control;
 mod detour;
 mod edge;
@@ -30,6 +31,7 @@ mod traffic;
 mod wire;
 
 pub use client::Client;
+pub use consul::{Consul, Fault, place};
 pub use control::{Answer, Control};
 pub use detour::Detour;
 pub use edge::{Edge, EdgeBuilder};

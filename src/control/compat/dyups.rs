@@ -119,7 +119,7 @@ fn line(text: &mut String, server: &ServerSpec) -> std::fmt::Result {
     let seconds = whole_seconds(*fail_timeout);
     let backup = u8::from(server.backup);
     // To nginx a server that takes nothing new is down.
-    let down = u8::from(server.admin != Admin::Up);
+    let down = u8::from(server.wanted() != Admin::Up);
     write!(
         text,
         "server {address} weight={weight} max_conns={max_connections} "

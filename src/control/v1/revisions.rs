@@ -103,7 +103,12 @@ pub(super) async fn restore(
         is_lenient: true,
     };
     // Only what differs: a revision then costs what it changes.
-    match api.change(&plan, |now| edits(now.spec(), &wanted)).await? {
+    match api
+        .change(&plan, |now| {
+            edits(now.spec(), &wanted.with_members_of(now.spec()))
+        })
+        .await?
+    {
         Ok(done) => Ok(done.outcome()),
         Err(refusal) => Err(api.explained(refusal, &Object::State, &[]).await),
     }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::super::api::Api;
 use super::super::edit::Look;
 use super::super::problem::Problem;
+use super::super::source::SourceView;
 use super::super::view::{self, ServerView};
 use crate::controller::StoreStatus;
 use crate::domain::snapshot::Snapshot;
@@ -75,6 +76,9 @@ struct UpstreamStatus {
     total: usize,
     /// Whether there are servers and none could take a request.
     all_down: bool,
+    /// What was last heard from the group's source, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<SourceView>,
     servers: Vec<ServerView>,
 }
 
@@ -94,7 +98,7 @@ impl StatusView {
         let uptime = api.started.elapsed();
         let upstreams: Vec<UpstreamStatus> = snapshot
             .upstreams()
-            .map(|upstream| UpstreamStatus::new(upstream))
+            .map(|upstream| UpstreamStatus::new(api, upstream))
             .collect();
         let store = StoreView::from(api.controller.standing().status());
         let of_store = store.reason.iter().map(|reason| format!("store: {reason}"));
@@ -107,7 +111,7 @@ impl StatusView {
             uptime: in_words(uptime),
             uptime_seconds: uptime.as_secs(),
             ready: *api.ready.borrow(),
-            file: match snapshot.spec().says_the_same(&api.settings.file) {
+            file: match snapshot.spec().is_as_written_in(&api.settings.file) {
                 true => "the state is as the file has it",
                 false => {
                     "the state differs from the file: `pointsman ctl apply -f FILE` shows and installs the file's"
@@ -121,13 +125,14 @@ impl StatusView {
 }
 
 impl UpstreamStatus {
-    fn new(upstream: &Upstream) -> Self {
+    fn new(api: &Api, upstream: &Upstream) -> Self {
         let usable = upstream.usable_servers();
         Self {
             name: upstream.name().clone(),
             usable,
             total: upstream.servers().len(),
             all_down: upstream.is_outage(),
+            source: SourceView::of(api, upstream),
             servers: view::servers(upstream),
         }
     }
@@ -140,6 +145,8 @@ impl UpstreamStatus {
                 format!("upstream `{name}`: `{address}` {}", resolution.trouble())
             })
             .collect();
+        let source = self.source.as_ref().and_then(SourceView::trouble);
+        problems.extend(source.map(|trouble| format!("upstream `{name}` {trouble}")));
         match (self.usable, self.total) {
             (0, 0) if self.servers.is_empty() => {
                 problems.push(format!("upstream `{name}` has no servers"));

@@ -64,7 +64,7 @@ impl<'a> Member<'a> {
     /// Whether the rails count it: one of its servers is usable. A name before its first answer is unknown,
     /// and unknown counts.
     pub fn is_usable(&self) -> bool {
-        let is_wanted = self.spec.admin == Admin::Up && self.spec.weight > 0;
+        let is_wanted = self.spec.wanted() == Admin::Up && self.spec.weight > 0;
         (self.is_unresolved() && is_wanted) || self.servers.iter().any(|server| server.is_usable())
     }
 
@@ -75,7 +75,7 @@ impl<'a> Member<'a> {
     /// The state of a server at `now`, the best one of those that a name stands for.
     pub fn state(&self, now: u64) -> State {
         let best = self.servers.iter().map(|server| server.state(now)).min();
-        best.unwrap_or(match self.spec.admin {
+        best.unwrap_or(match self.spec.wanted() {
             Admin::Up => State::Unknown,
             Admin::Drain => State::Draining,
             Admin::Down => State::Down,

@@ -139,6 +139,18 @@ impl Inner {
             "answer",
             &self.name_answers,
         )?;
+        series.set(
+            "source_answers",
+            "Answers of sources for the servers of groups, by what they were good for",
+            "answer",
+            &self.source_answers,
+        )?;
+        series.gauge(
+            "sources_failing",
+            "Groups whose servers are not what their source says now",
+            None,
+            self.sources.failing() as u64,
+        )?;
         series.gauge(
             "revision",
             "Number of the revision that serves traffic",

@@ -181,6 +181,18 @@ label! {
     }
 }
 
+label! {
+    /// How a source answered for the servers of a group.
+    SourceAnswer {
+        /// With servers, or what they were before.
+        Good => "good",
+        /// With servers, but not all of it can be taken.
+        Partial => "partial",
+        /// With nothing that can be taken, or not at all: the servers stay.
+        Failed => "failed",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
