@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pingora_proxy::Session;
 
+use super::failure;
 use super::forward::Client;
 use super::request_id::RequestId;
 use super::silence::Silence;
@@ -190,7 +191,12 @@ impl RequestCtx {
 
     /// What is left of the body has to come at this pace.
     pub(super) fn expect_body(&mut self, session: &mut Session, pace: Pace) {
-        self.upload = Upload::begin(session, pace, self.connection).map(Box::new);
+        // Nothing but HTTP/2 carries gRPC.
+        let may_rest = self.speaks_http2() && failure::is_grpc(session);
+        self.upload = Some(pace)
+            .filter(|_| !may_rest)
+            .and_then(|pace| Upload::begin(session, pace, self.connection?))
+            .map(Box::new);
     }
 
     /// A part of the body came.
@@ -200,11 +206,14 @@ impl RequestCtx {
         }
     }
 
-    /// Whether what broke the attempt off, by a `time_limit` of the server's or otherwise, is the client's slowness; noted
-    /// as the rule that it broke.
-    pub(super) fn is_client_late(&mut self, time_limit: bool) -> bool {
+    /// Whether what broke the attempt off is the client's slowness; noted as the rule that it broke. `owes_body`: a time
+    /// limit of the server's was over while it had all that came of the body, and not the end. What it waits for then is
+    /// the client's to send, also where the client waits to be asked: nobody has to do that without end (RFC 9110,
+    /// section 10.1.1). A client could have every server ejected otherwise.
+    pub(super) fn is_client_late(&mut self, owes_body: bool) -> bool {
         let upload = self.upload.as_ref();
-        let is_late = upload.is_some_and(|upload| upload.is_late(time_limit));
+        let was_cut = upload.is_some_and(|upload| upload.is_over());
+        let is_late = was_cut || owes_body && !self.asks_for_tunnel;
         if is_late {
             self.refusal = Some(Rule::BodyTimeout.into());
         }

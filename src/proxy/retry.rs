@@ -51,7 +51,7 @@ impl Proxy {
     /// method is idempotent (RFC 9110 section 9.2.2) or the rule allows any.
     pub(super) fn retry_broken(
         &self,
-        session: &Session,
+        session: &mut Session,
         ctx: &mut RequestCtx,
         mut error: Box<Error>,
         reused: bool,
@@ -65,7 +65,8 @@ impl Proxy {
             error.set_retry(true);
             return error;
         }
-        if ctx.is_client_late(*error.etype() == ErrorType::ReadTimedout) {
+        let waited_for_more = ctx.is_silent() || *error.etype() == ErrorType::ReadTimedout;
+        if ctx.is_client_late(waited_for_more && !session.as_mut().is_body_done()) {
             // No fault of the server's, and no other one would get more.
             error.set_retry(false);
             return error;

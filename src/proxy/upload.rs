@@ -8,18 +8,14 @@ use pingora_proxy::Session;
 use socket2::SockRef;
 use tokio::task::JoinHandle;
 
-use super::failure;
-
 /// The watch over a request's body that comes over HTTP/2, until it ends or its answer begins: from then on the client may
-/// rest as long as the server does. It has the limits that the edge keeps for bodies over HTTP/1. Calls of gRPC have none:
-/// their clients rest between two messages, also where the server has nothing to say yet.
+/// rest as long as the server does. It has the limits that the edge keeps for bodies over HTTP/1.
 ///
 /// Pingora waits for such a body without a limit, and nothing but the end of the other side can wake it: so what is too
-/// slow ends the connection to the server, which a part of a request has made useless anyway. A server that speaks HTTP/2
-/// shares its connection with other requests: there the watch only tells who was to blame when a time limit is over.
+/// slow ends the connection to the server, which a part of a request has made useless anyway.
 pub(super) struct Upload {
     came: Arc<Came>,
-    task: Option<JoinHandle<()>>,
+    task: JoinHandle<()>,
 }
 
 /// What a body may take.
@@ -50,16 +46,12 @@ const STEP: Duration = Duration::from_millis(500);
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
 impl Upload {
-    /// Begins to watch what is left of the body, if it has to be watched. `connection`: to the server, where it is this
-    /// request's alone.
-    pub(super) fn begin(
-        session: &mut Session,
-        pace: Pace,
-        connection: Option<RawFd>,
-    ) -> Option<Self> {
+    /// Begins to watch what is left of the body, if it has to be watched. `connection`: to the server, this request's
+    /// alone.
+    pub(super) fn begin(session: &mut Session, pace: Pace, connection: RawFd) -> Option<Self> {
         let is_limited = pace.pause.is_some() || pace.rate.is_some();
         let is_watched = is_limited && session.is_http2() && !session.as_mut().is_body_done();
-        if !is_watched || failure::is_grpc(session) {
+        if !is_watched {
             return None;
         }
         let came = Arc::new(Came {
@@ -69,13 +61,10 @@ impl Upload {
             moved: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
         });
-        let socket = connection.map(|connection| OwnedHandle::dup(&connection));
-        let socket = socket.and_then(|socket| {
-            socket
-                .inspect_err(|error| log::warn!("a client's body is not watched: {error}"))
-                .ok()
-        });
-        let task = socket.map(|socket| tokio::spawn(watch(came.clone(), socket)));
+        let socket = OwnedHandle::dup(&connection)
+            .inspect_err(|error| log::warn!("a client's body is not watched: {error}"))
+            .ok()?;
+        let task = tokio::spawn(watch(came.clone(), socket));
         Some(Self { came, task })
     }
 
@@ -85,22 +74,15 @@ impl Upload {
         self.came.touch();
     }
 
-    /// Whether it was the client that took too long, where the server sent nothing for its `time_limit` or broke off.
-    pub(super) fn is_late(&self, time_limit: bool) -> bool {
-        let is_over = self.came.is_over.load(Ordering::Acquire);
-        let is_late = || {
-            let deadline = self.came.deadline(self.came.began, 0);
-            deadline.is_some_and(|deadline| deadline <= Instant::now())
-        };
-        is_over || time_limit && self.task.is_none() && is_late()
+    /// Whether the connection was shut down because the client took too long.
+    pub(super) fn is_over(&self) -> bool {
+        self.came.is_over.load(Ordering::Acquire)
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.task.abort();
     }
 }
 

@@ -61,12 +61,13 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The fields that no Connection ends: they lead a request, frame it or say who asks. What else of those servers get
+/// The fields that no Connection ends: they lead a request, frame it, ask for its body or say who asks. What else of those servers get
 /// from us stands there after the nominated ones are gone.
-const KEPT: [&str; 7] = [
+const KEPT: [&str; 8] = [
     "host",
     "content-length",
     "transfer-encoding",
+    "expect",
     "cdn-loop",
     "x-forwarded-for",
     "x-forwarded-proto",

@@ -20,6 +20,7 @@ mod failures;
 mod framing;
 mod guard;
 mod headers;
+mod held_bodies;
 mod hostile;
 mod http2;
 mod http2_bodies;
