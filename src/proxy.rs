@@ -1,5 +1,6 @@
 //! One request through Pingora's phases: route, pick, forward, retry, log.
 
+mod ahead;
 mod context;
 mod failure;
 mod forward;
@@ -42,6 +43,7 @@ use crate::ports::access_log::AccessLog;
 use crate::ports::client_connection::Verdict;
 use crate::ports::telemetry::{Metrics, Reason};
 
+use ahead::Ahead;
 use pick::Next;
 
 pub use context::RequestCtx;
@@ -168,6 +170,11 @@ impl ProxyHttp for Proxy {
             ctx.reason = Some(reason);
             return Error::e_explain(ErrorType::ConnectError, "no server has room");
         }
+        if ctx.speaks_http2() && !ctx.asks_for_tunnel {
+            // Boxed: every request would carry what only these need.
+            ctx.ahead = Box::pin(Ahead::of(session)).await?;
+        }
+        let ahead = ctx.ahead;
         let idle = self.settings.limits.websocket_idle;
         let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
         let deadline = ctx.deadline();
@@ -180,7 +187,7 @@ impl ProxyHttp for Proxy {
             ctx.reason = Some(Reason::LoopDetected);
             return Error::e_explain(ErrorType::ConnectError, "the request was here before");
         }
-        let found = upstream_connection::to(server, upstream, session, is_stale, tunnel);
+        let found = upstream_connection::to(server, upstream, session, is_stale, ahead, tunnel);
         let found = found.map(|mut peer| {
             upstream_connection::keep_apart(&mut peer, upstream, &session.req_header().method);
             upstream_connection::end_by(&mut peer, deadline);
@@ -212,8 +219,8 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         if session.is_http2() {
             strictness::body_fits(ctx, body.as_ref(), self.settings.limits.body_size)?;
-            ctx.body_moved(body.as_ref());
         }
+        ctx.body_moved(body);
         if is_end {
             // As a chunk, nothing is the end of the body, and Pingora would add another (its issue
             // 935): the server would take it for the beginning of the next request.

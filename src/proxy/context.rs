@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pingora_proxy::Session;
 
+use super::ahead::{Ahead, Unsent};
 use super::failure;
 use super::forward::Client;
 use super::request_id::RequestId;
@@ -62,6 +63,12 @@ pub struct RequestCtx {
     /// Of the attempt under way, if it may become a tunnel.
     tunnel: Option<Arc<TunnelConnector>>,
     silence: Option<Silence>,
+    /// What a server of HTTP/2 is still to get.
+    pub(super) ahead: Ahead,
+    /// Of a body that has a connection of HTTP/2 of its own.
+    unsent: Option<Unsent>,
+    /// How long the client may take for a part of the response.
+    longest_write: Option<Duration>,
     /// Of a body that comes over HTTP/2. Boxed: most requests have none.
     upload: Option<Box<Upload>>,
 }
@@ -106,6 +113,9 @@ impl RequestCtx {
             asks_for_tunnel: false,
             tunnel: None,
             silence: None,
+            ahead: Ahead::default(),
+            unsent: None,
+            longest_write: None,
             upload: None,
         }
     }
@@ -181,28 +191,36 @@ impl RequestCtx {
     /// ones are ours to watch.
     pub(super) fn connected(&mut self, connection: RawFd) {
         let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connected());
-        // A connection of HTTP/2 is not one request's to end.
-        let is_shared = !self.asks_for_tunnel && self.speaks_http2();
+        // A connection of HTTP/2 is not one request's to end, unless it is there for its body.
+        let is_multiplexed = !self.asks_for_tunnel && self.speaks_http2();
+        let is_alone = is_multiplexed && self.ahead == Ahead::Body;
+        let is_shared = is_multiplexed && !is_alone;
+        self.unsent = is_alone.then(Unsent::default);
         self.connection = (!is_shared).then_some(of_tunnel.unwrap_or(connection));
         self.received = 0;
         self.interim = 0;
-        self.watch(|_| None);
+        self.watch(|timeouts| timeouts.first_byte.filter(|_| is_alone));
     }
 
     /// What is left of the body has to come at this pace.
     pub(super) fn expect_body(&mut self, session: &mut Session, pace: Pace) {
         // Nothing but HTTP/2 carries gRPC.
         let may_rest = self.speaks_http2() && failure::is_grpc(session);
+        self.longest_write = pace.longest_write();
         self.upload = Some(pace)
             .filter(|_| !may_rest)
-            .and_then(|pace| Upload::begin(session, pace, self.connection?))
+            .and_then(|pace| Upload::begin(session, pace, self.connection?, self.unsent.clone()))
             .map(Box::new);
     }
 
     /// A part of the body came.
-    pub(super) fn body_moved(&self, part: Option<&Bytes>) {
-        if let (Some(upload), Some(part)) = (&self.upload, part) {
+    pub(super) fn body_moved(&self, part: &mut Option<Bytes>) {
+        if let (Some(upload), Some(part)) = (&self.upload, &part) {
             upload.moved(part.len());
+        }
+        if let Some(unsent) = &self.unsent {
+            self.moved();
+            *part = part.take().map(|part| unsent.hold(part));
         }
     }
 
@@ -213,7 +231,8 @@ impl RequestCtx {
     pub(super) fn is_client_late(&mut self, owes_body: bool) -> bool {
         let upload = self.upload.as_ref();
         let was_cut = upload.is_some_and(|upload| upload.is_over());
-        let is_late = was_cut || owes_body && !self.asks_for_tunnel;
+        let is_unsent = self.unsent.as_ref().is_some_and(Unsent::is_any);
+        let is_late = was_cut || owes_body && !self.asks_for_tunnel && !is_unsent;
         if is_late {
             self.refusal = Some(Rule::BodyTimeout.into());
         }
@@ -240,9 +259,9 @@ impl RequestCtx {
             .last()
             .is_some_and(|attempt| attempt.status.is_none());
         if is_waiting {
-            let asks = self.asks_for_tunnel;
+            let is_ours = self.asks_for_tunnel || self.unsent.is_some();
             self.watch(|timeouts| {
-                if asks {
+                if is_ours {
                     timeouts.first_byte
                 } else {
                     timeouts.own_first_byte()
@@ -258,14 +277,14 @@ impl RequestCtx {
         let end = self.deadline();
         let watched = self.connection.filter(|_| limit.is_some() || end.is_some());
         self.silence = watched.and_then(|connection| {
-            let begun = Silence::begin(connection, limit, end);
+            let begun = Silence::begin(connection, limit, end, self.unsent.clone());
             begun
                 .inspect_err(|error| log::warn!("a server's silence is not watched: {error}"))
                 .ok()
         });
     }
 
-    /// More of the response came.
+    /// More of the request or the response came.
     pub(super) fn moved(&self) {
         if let Some(silence) = &self.silence {
             silence.touch();
@@ -280,9 +299,14 @@ impl RequestCtx {
     /// The attempt under way got this status.
     pub(super) fn answered(&mut self, status: u16) {
         let asked = self.asks_for_tunnel;
+        let longest_write = self.longest_write;
         self.upload = None;
         match status {
             101 => self.silence = None,
+            // Of a client that takes a part slowly, the socket's side of HTTP/2 shows nothing.
+            _ if self.unsent.is_some() => {
+                self.watch(|timeouts| timeouts.read?.checked_add(longest_write?));
+            }
             _ => self.watch(|timeouts| {
                 if asked {
                     timeouts.read

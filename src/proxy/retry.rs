@@ -264,9 +264,18 @@ fn is_timeout(error: &Error) -> bool {
 
 /// Whether a server of HTTP/2 says that it has not looked at the request: it refused the stream, or
 /// takes no more of them on this connection (RFC 9113 section 8.7). Pingora marks just these so.
+///
+/// Or it ended the stream before the end of a body that was there in whole: then Pingora does not look for the server's
+/// word, which says the same most of the time. What has no end was not processed.
 fn was_refused(error: &Error) -> bool {
-    *error.etype() == ErrorType::H2Error && matches!(error.retry, RetryType::Decided(true))
+    let context = error.context.as_ref();
+    let is_unsent = || context.is_some_and(|context| context.as_str() == NO_CAPACITY);
+    let is_marked = matches!(error.retry, RetryType::Decided(true));
+    *error.etype() == ErrorType::H2Error && (is_marked || is_unsent())
 }
+
+/// How Pingora calls a stream that is over while a part of the request waits for it.
+const NO_CAPACITY: &str = "cannot reserve capacity";
 
 /// Whether nothing but interim responses was passed on. A tunnel is no interim response: what comes behind 101 is
 /// the client's and the server's own.

@@ -10,6 +10,8 @@ use filedescriptor::OwnedHandle;
 use socket2::SockRef;
 use tokio::task::JoinHandle;
 
+use super::ahead::Unsent;
+
 /// The watch over a server's silence before the response's first byte or after it: in the one of the
 /// two in which it may be silent for less long.
 ///
@@ -28,6 +30,8 @@ struct Wait {
     /// When the request or the response last moved on, in milliseconds since it began.
     moved: AtomicU64,
     is_over: AtomicBool,
+    /// Of the request's body, where that is watched.
+    unsent: Option<Unsent>,
 }
 
 impl Silence {
@@ -36,12 +40,14 @@ impl Silence {
         connection: RawFd,
         limit: Option<Duration>,
         end: Option<Instant>,
+        unsent: Option<Unsent>,
     ) -> io::Result<Self> {
         let socket = OwnedHandle::dup(&connection).map_err(io::Error::other)?;
         let wait = Arc::new(Wait {
             began: Instant::now(),
             moved: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
+            unsent,
         });
         let task = tokio::spawn(watch(wait.clone(), socket, limit, end));
         Ok(Self { wait, task })
@@ -84,6 +90,9 @@ async fn watch(
             let _whichever = tokio::time::timeout_at(end.into(), silence).await;
         }
         None => silence.await,
+    }
+    if let Some(unsent) = &wait.unsent {
+        unsent.remember();
     }
     wait.is_over.store(true, Ordering::Release);
     // A connection that is gone already needs no end.

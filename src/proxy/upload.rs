@@ -8,6 +8,8 @@ use pingora_proxy::Session;
 use socket2::SockRef;
 use tokio::task::JoinHandle;
 
+use super::ahead::Unsent;
+
 /// The watch over a request's body that comes over HTTP/2, until it ends or its answer begins: from then on the client may
 /// rest as long as the server does. It has the limits that the edge keeps for bodies over HTTP/1.
 ///
@@ -26,6 +28,22 @@ pub(super) struct Pace {
     /// Bytes a second over all, after the first ten seconds.
     pub(super) rate: Option<u32>,
 }
+
+impl Pace {
+    /// How long a client may take for a part of a response over HTTP/2: Pingora has one limit for all of it, while the rate
+    /// lets a client take it in small steps.
+    pub(super) fn longest_write(self) -> Option<Duration> {
+        let part = self.rate.map(|rate| PART / u64::from(rate.max(1)));
+        let part = part.unwrap_or_default().min(LONGEST_PART);
+        self.pause?.checked_add(Duration::from_secs(part))
+    }
+}
+
+/// The most that Pingora reads of a response at once.
+const PART: u64 = 64 * 1024;
+
+/// In seconds; enough for the default rate.
+const LONGEST_PART: u64 = 300;
 
 struct Came {
     began: Instant,
@@ -48,7 +66,12 @@ const LAST_LOOK: Duration = Duration::from_millis(100);
 impl Upload {
     /// Begins to watch what is left of the body, if it has to be watched. `connection`: to the server, this request's
     /// alone.
-    pub(super) fn begin(session: &mut Session, pace: Pace, connection: RawFd) -> Option<Self> {
+    pub(super) fn begin(
+        session: &mut Session,
+        pace: Pace,
+        connection: RawFd,
+        unsent: Option<Unsent>,
+    ) -> Option<Self> {
         let is_limited = pace.pause.is_some() || pace.rate.is_some();
         let is_watched = is_limited && session.is_http2() && !session.as_mut().is_body_done();
         if !is_watched {
@@ -64,7 +87,7 @@ impl Upload {
         let socket = OwnedHandle::dup(&connection)
             .inspect_err(|error| log::warn!("a client's body is not watched: {error}"))
             .ok()?;
-        let task = tokio::spawn(watch(came.clone(), socket));
+        let task = tokio::spawn(watch(came.clone(), socket, unsent));
         Some(Self { came, task })
     }
 
@@ -109,13 +132,13 @@ impl Came {
     }
 }
 
-async fn watch(came: Arc<Came>, socket: OwnedHandle) {
+async fn watch(came: Arc<Came>, socket: OwnedHandle, unsent: Option<Unsent>) {
     let (mut since, mut before) = (came.began, 0);
     while let Some(deadline) = came.deadline(since, before) {
         if Instant::now() < deadline {
             tokio::time::sleep_until(deadline.into()).await;
             tokio::time::sleep(LAST_LOOK).await;
-        } else if takes_more(&socket) {
+        } else if takes_more(&socket) && !unsent.as_ref().is_some_and(Unsent::is_any) {
             came.is_over.store(true, Ordering::Release);
             // A connection that is gone already needs no end.
             let _gone = SockRef::from(&socket).shutdown(std::net::Shutdown::Both);

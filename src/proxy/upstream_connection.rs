@@ -10,6 +10,7 @@ use pingora_proxy::Session;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use super::ahead::Ahead;
 use super::forward;
 use super::introduced_connection::{IntroducingConnector, group_key, introduction};
 use super::tunnel_connection::TunnelConnector;
@@ -22,12 +23,13 @@ use crate::spec::{Address, Protocol, SendProxyProtocol, ServerName};
 /// How to connect to a server. Pingora's own defaults have no time limits at all.
 ///
 /// `is_stale`: a kept connection was no good for this request. Over HTTP/2 it gets one of its own, since
-/// Pingora keeps one that the server takes leave on for as long as others use it.
+/// Pingora keeps one that the server takes leave on for as long as others use it. So does a body that is `ahead`.
 pub(super) fn to(
     server: &Server,
     upstream: &Upstream,
     session: &Session,
     is_stale: bool,
+    ahead: Ahead,
     tunnel: Option<(Arc<TunnelConnector>, Option<Duration>)>,
 ) -> Result<Box<HttpPeer>> {
     let host = || forward::host_sent_on(session.req_header(), upstream, server);
@@ -65,7 +67,13 @@ pub(super) fn to(
             options.write_timeout = timeouts.write;
             options.idle_timeout = timeouts.idle;
             if upstream.protocol() == Protocol::Http2 {
-                multiplex(&mut peer, upstream.keeps_connections() && !is_stale);
+                let is_shared = upstream.keeps_connections() && !is_stale;
+                multiplex(&mut peer, is_shared && ahead != Ahead::Body);
+                if ahead != Ahead::Nothing {
+                    peer.options.read_timeout = Some(LONGEST);
+                    // Pingora would go on without the rest of the body.
+                    peer.options.write_timeout = None;
+                }
             }
         }
         Some((connector, idle)) => {
@@ -164,6 +172,9 @@ fn multiplex(peer: &mut HttpPeer, is_shared: bool) {
 
 /// Requests at a time over one connection, if the server allows as many.
 const STREAMS: usize = 100;
+/// In which a call of gRPC must get an answer, or a word of it, while its client may still send: its own limits are what
+/// counts. Other bodies have limits that are kept elsewhere.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// At 10 ms of round trip 50 MB/s for each stream.
 const WINDOW: u32 = 512 * 1024;
 /// A connection that does not answer pings within 5 s is given up.

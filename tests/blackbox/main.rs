@@ -30,6 +30,7 @@ mod http2_origin;
 mod http2_servers;
 mod http2_servers_faults;
 mod http2_slow_bodies;
+mod http2_uploads;
 mod introductions;
 mod keepalive;
 mod ledger;
