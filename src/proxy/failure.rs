@@ -1,3 +1,5 @@
+use std::io;
+
 use bytes::Bytes;
 use http::Version;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -27,6 +29,8 @@ pub(super) fn reason(error: &Error) -> Reason {
             Reason::ConnectFailed
         }
         (ErrorSource::Downstream, InvalidHTTPHeader) => Reason::BadRequestFraming,
+        (ErrorSource::Downstream, WriteTimedout) => Reason::ClientSlow,
+        (ErrorSource::Downstream, _) if was_cut(error) => Reason::ClientSlow,
         (ErrorSource::Downstream, _) => Reason::ClientAborted,
         (_, Custom("Unframed")) => Reason::HttpVersion,
         (ErrorSource::Upstream, Custom("PingTimedout")) => Reason::UpstreamTimeout,
@@ -37,6 +41,14 @@ pub(super) fn reason(error: &Error) -> Reason {
         (ErrorSource::Upstream, _) => Reason::UpstreamInvalidResponse,
         _ => Reason::Internal,
     }
+}
+
+/// Whether the edge would wait no longer for the client: a time limit of the system's has a number.
+fn was_cut(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| {
+        cause.kind() == io::ErrorKind::TimedOut && cause.raw_os_error().is_none()
+    })
 }
 
 /// Whether the server ended its side of TLS with a fatal alert. In TLS 1.3 it looks at our certificate when the handshake is

@@ -58,7 +58,7 @@ impl ClientLimits {
         session.set_pipelining_enabled(true);
         if session.is_http2() {
             session.set_read_timeout(self.body_timeout);
-            session.set_write_timeout(self.body_timeout);
+            session.set_write_timeout(self.pace().longest_write());
             return;
         }
         if session.get_keepalive().is_some() {

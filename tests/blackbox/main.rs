@@ -42,6 +42,7 @@ mod queue_faults;
 mod retries;
 mod routing;
 mod signals;
+mod slow_readers;
 mod start;
 mod sticky;
 mod timeouts;

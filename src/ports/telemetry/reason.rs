@@ -37,6 +37,8 @@ label! {
         HttpVersion => "http_version",
         /// The client closed the connection before the response was complete.
         ClientAborted => "client_aborted",
+        /// The client took the response too slowly.
+        ClientSlow => "client_slow",
         /// The request line is none.
         BadRequestLine => "bad_request_line",
         /// A line ends with LF or CR alone.
@@ -71,7 +73,8 @@ label! {
 }
 
 impl Reason {
-    /// The status of the response. [`Reason::ClientAborted`] has nginx's 499: it is logged but never sent.
+    /// The status of the response. [`Reason::ClientAborted`] and [`Reason::ClientSlow`] have nginx's 499: it is
+    /// logged but never sent.
     pub const fn status(self) -> u16 {
         match self {
             Self::BadRequestLine
@@ -88,7 +91,7 @@ impl Reason {
             Self::ExpectationFailed => 417,
             Self::MisdirectedRequest => 421,
             Self::HeaderTooLarge => 431,
-            Self::ClientAborted => 499,
+            Self::ClientAborted | Self::ClientSlow => 499,
             Self::Internal => 500,
             Self::UpstreamMissing
             | Self::ConnectFailed

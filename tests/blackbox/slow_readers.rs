@@ -1,0 +1,88 @@
+//! Clients that take a response slowly: what moves fast enough is left alone, and what is cut is logged as that.
+
+use super::http2::runtime;
+use crate::support::{Edge, Origin, PATIENCE, Reply};
+use bytes::Bytes;
+use h2::RecvStream;
+use http::Request;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const LENGTH: usize = 256 << 10;
+
+/// Pingora reads 64 KiB at once: for that many bytes a client has 1.3 s.
+fn edge_to(origin: &Origin, length: usize) -> Edge {
+    origin.always(Reply::Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: vec![b'x'; length],
+    });
+    Edge::builder()
+        .upstream("web", [origin])
+        .route("*", "web")
+        .listener("limits: { body_timeout: 300ms, min_rate: 65536 }")
+        .start()
+}
+
+const STEP: usize = 8 << 10;
+
+/// The response to a client that takes no more than a step before it asks for more.
+async fn body(edge: &Edge, path: &str) -> RecvStream {
+    let stream = TcpStream::connect(edge.address()).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(STEP as u32);
+    let (send, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(format!("http://a{path}")).body(()).unwrap();
+    let mut send = send.ready().await.unwrap();
+    let (response, _) = send.send_request(request, true).unwrap();
+    let response = timeout(PATIENCE, response).await.unwrap().unwrap();
+    response.into_body()
+}
+
+#[test]
+fn a_response_over_http_2_that_is_taken_slowly_but_at_the_rate_is_whole() {
+    let origin = Origin::start();
+    let edge = edge_to(&origin, LENGTH);
+    runtime().block_on(async {
+        let (mut body, start) = (body(&edge, "/slow").await, Instant::now());
+        let mut length = 0;
+        while let Some(part) = timeout(PATIENCE, body.data()).await.unwrap() {
+            let count = part.unwrap().len();
+            length += count;
+            tokio::time::sleep(Duration::from_millis(90) * count as u32 / STEP as u32).await;
+            body.flow_control().release_capacity(count).unwrap();
+        }
+        assert_eq!(length, LENGTH);
+        assert!(start.elapsed() > Duration::from_secs(2));
+    });
+    assert!(edge.record("/slow")["reason"].is_null());
+}
+
+#[test]
+fn a_response_over_http_2_that_nobody_takes_is_cut_and_logged_as_a_slow_client_s() {
+    let origin = Origin::start();
+    let edge = edge_to(&origin, LENGTH);
+    runtime().block_on(async {
+        let (mut body, start) = (body(&edge, "/none").await, Instant::now());
+        while let Some(Ok(_)) = timeout(PATIENCE, body.data()).await.unwrap() {}
+        let took = start.elapsed();
+        assert!(took > Duration::from_millis(1200), "{took:?}");
+    });
+    let record = edge.record("/none");
+    assert_eq!(record["reason"], "client_slow", "{record}");
+    assert!(record["attempts"][0]["failure"].is_null(), "{record}");
+}
+
+#[test]
+fn a_response_over_http_1_that_nobody_takes_is_cut_and_logged_as_a_slow_client_s() {
+    let origin = Origin::start();
+    // More than the sockets hold between them.
+    let edge = edge_to(&origin, 32 << 20);
+    let mut client = edge.client();
+    client.send("GET /none HTTP/1.1\r\nHost: a\r\n\r\n");
+    let record = edge.record("/none");
+    assert_eq!(record["reason"], "client_slow", "{record}");
+    assert!(record["attempts"][0]["failure"].is_null(), "{record}");
+}
