@@ -170,11 +170,13 @@ impl ProxyHttp for Proxy {
             ctx.reason = Some(reason);
             return Error::e_explain(ErrorType::ConnectError, "no server has room");
         }
-        if ctx.speaks_http2() && !ctx.asks_for_tunnel {
+        let has_body = !ctx.asks_for_tunnel && !session.as_mut().is_body_done();
+        let ahead = match has_body && ctx.speaks_http2() {
             // Boxed: every request would carry what only these need.
-            ctx.ahead = Box::pin(Ahead::of(session)).await?;
-        }
-        let ahead = ctx.ahead;
+            true => Box::pin(Ahead::of(session)).await?,
+            false => Ahead::Nothing,
+        };
+        ctx.ahead = ahead;
         let idle = self.settings.limits.websocket_idle;
         let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
         let deadline = ctx.deadline();

@@ -25,11 +25,9 @@ pub(super) enum Ahead {
 }
 
 impl Ahead {
-    /// Waits for a moment, to see whether a short body is whole already: it is kept as for a retry, and sent from there.
+    /// Of a request with a body. Waits for a moment, to see whether a short one is whole already: it is kept as for a retry,
+    /// and sent from there.
     pub(super) async fn of(session: &mut Session) -> Result<Self> {
-        if session.as_mut().is_body_done() {
-            return Ok(Self::Nothing);
-        }
         let is_grpc = failure::is_grpc(session);
         if !is_grpc && announced(session).is_none_or(|length| length > SHORT) {
             return Ok(Self::Body);
