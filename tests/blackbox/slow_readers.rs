@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 const LENGTH: usize = 256 << 10;
 
-/// Pingora reads 64 KiB at once: for that many bytes a client has 1.3 s.
+/// Pingora reads 64 KiB at once: for that many bytes a client has 2.3 s.
 fn edge_to(origin: &Origin, length: usize) -> Edge {
     origin.always(Reply::Answer {
         status: 200,
@@ -21,7 +21,7 @@ fn edge_to(origin: &Origin, length: usize) -> Edge {
     Edge::builder()
         .upstream("web", [origin])
         .route("*", "web")
-        .listener("limits: { body_timeout: 300ms, min_rate: 65536 }")
+        .listener("limits: { body_timeout: 300ms, min_rate: 32768 }")
         .start()
 }
 
@@ -51,11 +51,11 @@ fn a_response_over_http_2_that_is_taken_slowly_but_at_the_rate_is_whole() {
         while let Some(part) = timeout(PATIENCE, body.data()).await.unwrap() {
             let count = part.unwrap().len();
             length += count;
-            tokio::time::sleep(Duration::from_millis(90) * count as u32 / STEP as u32).await;
+            tokio::time::sleep(Duration::from_millis(60) * count as u32 / STEP as u32).await;
             body.flow_control().release_capacity(count).unwrap();
         }
         assert_eq!(length, LENGTH);
-        assert!(start.elapsed() > Duration::from_secs(2));
+        assert!(start.elapsed() > Duration::from_millis(1500));
     });
     assert!(edge.record("/slow")["reason"].is_null());
 }
@@ -68,7 +68,7 @@ fn a_response_over_http_2_that_nobody_takes_is_cut_and_logged_as_a_slow_client_s
         let (mut body, start) = (body(&edge, "/none").await, Instant::now());
         while let Some(Ok(_)) = timeout(PATIENCE, body.data()).await.unwrap() {}
         let took = start.elapsed();
-        assert!(took > Duration::from_millis(1200), "{took:?}");
+        assert!(took > Duration::from_millis(2200), "{took:?}");
     });
     let record = edge.record("/none");
     assert_eq!(record["reason"], "client_slow", "{record}");
