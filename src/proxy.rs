@@ -170,17 +170,14 @@ impl ProxyHttp for Proxy {
             ctx.reason = Some(reason);
             return Error::e_explain(ErrorType::ConnectError, "no server has room");
         }
-        let has_body = !ctx.asks_for_tunnel && !session.as_mut().is_body_done();
-        let ahead = match has_body && ctx.speaks_http2() {
-            // Boxed: every request would carry what only these need.
-            true => Box::pin(Ahead::of(session)).await?,
-            false => Ahead::Nothing,
-        };
-        ctx.ahead = ahead;
+        ctx.ahead = Ahead::Nothing;
+        if ctx.has_body_for_http2(session) {
+            ctx.ahead = Box::pin(Ahead::of(session)).await?;
+        }
         let idle = self.settings.limits.websocket_idle;
         let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
         let deadline = ctx.deadline();
-        let is_stale = ctx.stale > 0;
+        let (ahead, is_stale) = (ctx.ahead, ctx.stale > 0);
         let Some((upstream, server)) = ctx.next_attempt() else {
             // Every retry picks its server when it is decided: an attempt without one does not come here.
             return Error::e_explain(ErrorType::InternalError, "an attempt without a server");

@@ -245,6 +245,11 @@ impl RequestCtx {
         self.started.checked_add(upstream.timeouts().total?)
     }
 
+    /// Whether a server of HTTP/2 is to get more than a head.
+    pub(super) fn has_body_for_http2(&self, session: &mut Session) -> bool {
+        self.speaks_http2() && !self.asks_for_tunnel && !session.as_mut().is_body_done()
+    }
+
     /// Whether the server is to be spoken to in HTTP/2.
     pub(super) fn speaks_http2(&self) -> bool {
         let upstream = self.upstream.as_ref();
