@@ -4,6 +4,7 @@ mod certificates;
 mod descriptors;
 mod hand_over;
 mod listen;
+mod logging;
 mod names;
 mod services;
 mod shutdown;
@@ -21,6 +22,7 @@ use pingora::server::{RunArgs, Server};
 use crate::config::Config;
 use crate::controller::{self, Controller, StartSettings};
 use crate::edge::Connections;
+use crate::fleet::{Fleet, FleetSettings};
 use crate::ports::access_log::{AccessLog, WriterGuard};
 use crate::ports::telemetry::Metrics;
 use crate::store;
@@ -34,7 +36,7 @@ pub fn run(
     reset_state: bool,
     on_ready: impl FnOnce() + Send + Sync + 'static,
 ) -> anyhow::Result<()> {
-    start_log(config.log_level);
+    logging::start(config.log_level);
     listen::try_all(&config)?;
     let metrics = Metrics::new();
     let opened = store::open(&config.state.store)?;
@@ -48,13 +50,18 @@ pub fn run(
         forbidden: config.control.forbidden_addresses(),
         observed: observed.clone(),
         node: config.server.node.to_string(),
-        control: config.control.address.to_string(),
     };
     keeper.take_over();
+    let fleet = FleetSettings {
+        node: config.server.node.to_string(),
+        address: config.control.address.to_string(),
+    };
+    let fleet = Fleet::new(fleet, keeper.registry.clone(), controller.clone());
     let connections = Connections::default();
     let parts = Parts {
         config,
         controller,
+        fleet,
         metrics,
         access_log,
         connections,
@@ -68,6 +75,7 @@ pub fn run(
 struct Parts {
     config: Config,
     controller: Controller,
+    fleet: Fleet,
     metrics: Metrics,
     access_log: AccessLog,
     connections: Connections,
@@ -110,6 +118,7 @@ fn serve(
 ) -> anyhow::Result<()> {
     let grace = parts.config.server.shutdown_grace;
     let connections = parts.connections.clone();
+    let fleet = parts.fleet.clone();
     let is_stopping = parts.is_stopping.clone();
     let (events, happened) = mpsc::channel();
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&parts.config));
@@ -123,8 +132,11 @@ fn serve(
         });
         let _ = events.send(Event::Ended);
     })?;
-    // Saved here, since the process ends with this thread, whatever the services are at.
-    wait_for_end(&happened, &connections, grace, &writer).map(|()| keeper.save())
+    // Here, since the process ends with this thread, whatever the services are at.
+    wait_for_end(&happened, &connections, grace, &writer).map(|()| {
+        keeper.save();
+        fleet.leave();
+    })
 }
 
 /// Pingora sleeps through its whole grace period. This ends the process with its last connection,
@@ -186,15 +198,3 @@ fn server_conf(config: &Config) -> ServerConf {
 
 /// Idle connections to servers that are kept, in all; Pingora's setting is per thread.
 const KEPT_CONNECTIONS: usize = 8192;
-
-fn start_log(level: log::LevelFilter) {
-    // `off` and `error`: they say what strangers do, as often as they do it; the access log and the metrics have it.
-    let default = format!(
-        "{level},pingora=warn,pingora_core=warn,pingora_core::apps=off,pingora_core::connectors=off,pingora_proxy=warn,pingora_proxy::proxy_h1=error"
-    );
-    let environment = env_logger::Env::new().filter_or("RUST_LOG", default);
-    // A second call in one process (tests) keeps the first.
-    let _ = env_logger::Builder::from_env(environment)
-        .format_timestamp_millis()
-        .try_init();
-}

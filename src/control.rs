@@ -54,6 +54,7 @@ use pingora_core::server::ShutdownWatch;
 use tokio::sync::{Semaphore, watch};
 
 use crate::controller::Controller;
+use crate::fleet::Fleet;
 use crate::ports::legacy::{Interface, LegacyHandler};
 use crate::ports::telemetry::Metrics;
 use api::Api;
@@ -74,10 +75,11 @@ impl Control {
     pub fn new(
         settings: ControlSettings,
         controller: Controller,
+        fleet: Fleet,
         metrics: Metrics,
         ready: watch::Receiver<bool>,
     ) -> Self {
-        let (router, api) = router::router(settings, controller, metrics, ready);
+        let (router, api) = router::router(settings, controller, fleet, metrics, ready);
         Self {
             router,
             api,

@@ -15,9 +15,10 @@ pub mod domain;
 pub mod clock;
 pub mod ports;
 
-// Effects: what is kept, the one way in for changes, and what DNS says.
+// Effects: what is kept, the one way in for changes, what DNS says, and who else serves the state.
 pub mod controller;
 pub mod discovery;
+pub mod fleet;
 pub mod store;
 
 // Services: what runs.

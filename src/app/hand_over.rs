@@ -12,11 +12,10 @@ use crate::domain::names::{Named, Place, Resolved};
 use crate::domain::server::Health;
 use crate::domain::snapshot::Snapshot;
 use crate::spec::{Address, ForbiddenAddresses};
-use crate::store::{HandOver, HealthRecord, NameRecord, NodeRecord, Registry};
+use crate::store::{HandOver, HealthRecord, NameRecord, Registry};
 
 /// Keeps what checks and DNS said for the process that comes after this one, so that a server known to be
-/// down gets no request after a restart, and one whose name DNS does not tell just then gets its own; and
-/// says that this node lives.
+/// down gets no request after a restart, and one whose name DNS does not tell just then gets its own.
 #[derive(Clone)]
 pub(super) struct Keeper {
     pub(super) registry: Arc<dyn Registry>,
@@ -26,7 +25,6 @@ pub(super) struct Keeper {
     /// Told at each verdict, and when a name comes to stand for other addresses.
     pub(super) observed: Arc<Notify>,
     pub(super) node: String,
-    pub(super) control: String,
 }
 
 impl Keeper {
@@ -86,24 +84,6 @@ impl Keeper {
             log::warn!("what checks saw was not kept: {error}");
         }
     }
-
-    fn sign(&self) {
-        let record = NodeRecord {
-            id: self.node.clone(),
-            version: env!("CARGO_PKG_VERSION").into(),
-            address: self.control.clone(),
-            applied: self.controller.snapshot().load().revision(),
-            seen_at: clock::unix_ms(),
-        };
-        if let Err(error) = self.registry.put_node(&record) {
-            // While the store is away the log says so anyway, once a minute.
-            let level = match self.controller.standing().status().trouble {
-                Some(_) => log::Level::Debug,
-                None => log::Level::Warn,
-            };
-            log::log!(level, "this node's record was not kept: {error}");
-        }
-    }
 }
 
 #[async_trait]
@@ -115,11 +95,10 @@ impl BackgroundService for Keeper {
         };
         tokio::pin!(stopping);
         loop {
-            self.sign();
             self.save();
             tokio::select! {
                 () = &mut stopping => break,
-                () = tokio::time::sleep(SIGN) => {}
+                () = tokio::time::sleep(SAVE) => {}
                 () = self.observed.notified() => tokio::time::sleep(GATHER).await,
             }
         }
@@ -130,8 +109,8 @@ impl BackgroundService for Keeper {
 const TOO_OLD: u64 = 5 * 60 * 1000;
 /// Old addresses are better than none for as long as RFC 8767 section 5 lets resolvers give such: a day.
 const NAMES_TOO_OLD: u64 = 24 * 60 * 60 * 1000;
-/// A node is taken for gone when it has not signed for a few of these.
-const SIGN: Duration = Duration::from_secs(10);
+/// What was seen when nobody told of a verdict.
+const SAVE: Duration = Duration::from_secs(10);
 /// Verdicts that come together are kept together.
 const GATHER: Duration = Duration::from_millis(200);
 

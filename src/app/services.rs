@@ -29,6 +29,7 @@ use crate::controller::Controller;
 use crate::domain;
 use crate::edge::tls::{Tls, Turns, Watch};
 use crate::edge::{Edge, Entrance, GuardLimits, Http2Limits, Place};
+use crate::fleet::Fleet;
 use crate::health::{HealthChecker, HealthSettings, Observer, ProbeEnd};
 use crate::ports::telemetry::{Metrics, ProbeResult};
 use crate::proxy::{ClientLimits, LegacyMount, LoopGuard, Proxy, ProxySettings};
@@ -53,6 +54,7 @@ pub(super) fn add_all(
     let app = Control::new(
         parts.config.control.for_control(&parts.config),
         parts.controller.clone(),
+        parts.fleet.clone(),
         parts.metrics.clone(),
         is_ready,
     );
@@ -76,6 +78,9 @@ pub(super) fn add_all(
     sources.threads = Some(1);
     server.add_service(sources);
     server.add_service(background_service("registry", keeper));
+    let mut signing = background_service("fleet", Signing(parts.fleet.clone()));
+    signing.threads = Some(1);
+    server.add_service(signing);
     let readiness = Readiness {
         addresses,
         settling: vec![are_settled, are_listed],
@@ -288,6 +293,19 @@ impl BackgroundService for Health {
             let _ = shutdown.wait_for(|stopping| *stopping).await;
         };
         checker.run(self.controller.revisions(), stopping).await;
+    }
+}
+
+/// This node's part in the fleet, as a service with a thread of its own.
+struct Signing(Fleet);
+
+#[async_trait]
+impl BackgroundService for Signing {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let stopping = async move {
+            let _ = shutdown.wait_for(|stopping| *stopping).await;
+        };
+        self.0.run(stopping).await;
     }
 }
 

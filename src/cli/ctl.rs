@@ -45,12 +45,17 @@ struct ChangeArguments {
     /// Pass the rails; needs a reason
     #[arg(long, global = true, requires = "reason")]
     force: bool,
+    /// Wait until every live node serves the change, 5 s at most
+    #[arg(long, global = true)]
+    wait: bool,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Every server with its state, health and counters
     Status,
+    /// The nodes that serve this state
+    Fleet,
     /// Point a route, or a host's route, at another upstream or address
     Switch {
         /// The route's id, or the host with --host
@@ -108,6 +113,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     );
     let answer = match &arguments.command {
         Command::Status => client.get("status")?,
+        Command::Fleet => client.get("fleet")?,
         Command::Switch { route, to, host } => switch(&client, route, to, *host)?,
         Command::Up(server) => act(&client, server, "up")?,
         Command::Drain(server) => act(&client, server, "drain")?,
@@ -127,6 +133,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     match &arguments.command {
         Command::Status => show::status(&answer),
+        Command::Fleet => show::fleet(&answer),
         Command::History { .. } => show::history(&answer),
         Command::Get { .. } => print!("{}", serde_yaml::to_string(&answer)?),
         _ => show::change(&answer),

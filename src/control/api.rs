@@ -21,6 +21,7 @@ use crate::clock;
 use crate::controller::{Controller, Object, Outcome, Precondition, Refusal, Submission};
 use crate::discovery::Lookup;
 use crate::domain::snapshot::Snapshot;
+use crate::fleet::Fleet;
 use crate::ports::telemetry::Metrics;
 use crate::spec::{Meta, Revision};
 use crate::store::{Store, StoreError};
@@ -29,6 +30,7 @@ use crate::store::{Store, StoreError};
 pub(super) struct Api {
     pub(super) settings: ControlSettings,
     pub(super) controller: Controller,
+    pub(super) fleet: Fleet,
     pub(super) metrics: Metrics,
     pub(super) ready: watch::Receiver<bool>,
     pub(super) protection: Protection,
@@ -43,6 +45,7 @@ impl Api {
     pub(super) fn new(
         settings: ControlSettings,
         controller: Controller,
+        fleet: Fleet,
         metrics: Metrics,
         ready: watch::Receiver<bool>,
         description: Bytes,
@@ -52,6 +55,7 @@ impl Api {
             lookup: Lookup::new(&settings.name_servers),
             settings,
             controller,
+            fleet,
             metrics,
             ready,
             started: Instant::now(),
@@ -106,21 +110,27 @@ impl Api {
             };
             match self.controller.submit(submission).await {
                 Err(Refusal::Outdated) => {}
-                result => return Ok(result.map(|outcome| self.done(edit, outcome))),
+                Err(refusal) => return Ok(Err(refusal)),
+                Ok(outcome) => return Ok(Ok(self.done(edit, outcome).await)),
             }
         }
         Ok(Err(Refusal::Busy))
     }
 
-    fn done(&self, edit: &Edit, outcome: Outcome) -> Done {
+    async fn done(&self, edit: &Edit, outcome: Outcome) -> Done {
         if outcome.is_new {
             let (author, source) = (edit.caller.author(), &edit.caller.source);
             let (number, label, reason) = (outcome.revision, &edit.label, &edit.reason);
             log::info!("revision {number}: {label} by {author} from {source}: {reason:?}");
         }
+        let waited = match edit.wait {
+            Some(limit) if !edit.dry_run => Some(self.fleet.wait(outcome.revision, limit).await),
+            _ => None,
+        };
         Done {
             outcome,
             dry_run: edit.dry_run,
+            waited,
         }
     }
 

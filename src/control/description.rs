@@ -19,7 +19,8 @@ pub(super) fn base() -> OpenApi {
             description = "Every answer carries `Pointsman-Revision`, the state's number. An upstream and a route have an \
                 `ETag`: the revision that changed them last; a server has its upstream's; lists and the state have the \
                 state's number. A change that alters nothing makes no revision. Where the answer to a change is the \
-                changed object, warnings come as `Pointsman-Warning` headers. HEAD is answered where GET is. The legacy interfaces \
+                changed object, warnings come as `Pointsman-Warning` headers. With `wait=fleet` the answer to a change is 202 with \
+                its outcome while live nodes are `missing`. HEAD is answered where GET is. The legacy interfaces \
                 that `control.legacy` lists have paths of their own beside these."
         ),
         components(schemas(ProblemDocument))

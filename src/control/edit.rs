@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
@@ -20,6 +21,8 @@ pub(super) struct Edit {
     pub(super) dry_run: bool,
     /// Whether rails are passed.
     pub(super) force: bool,
+    /// How long to wait until every live node serves the change, if at all.
+    pub(super) wait: Option<Duration>,
     /// The operator's words; may be empty.
     pub(super) reason: String,
     pub(super) content: Content,
@@ -31,7 +34,10 @@ impl FromRequest<Arc<Api>> for Edit {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &Arc<Api>) -> Result<Self, Problem> {
-        let query = Query::read(request.uri().query(), &["dry_run", "force"])?;
+        let query = Query::read(
+            request.uri().query(),
+            &["dry_run", "force", "wait", "timeout"],
+        )?;
         let reason = reason(request.headers())?;
         let caller = request.extensions().get::<Caller>().cloned();
         Ok(Self {
@@ -40,6 +46,7 @@ impl FromRequest<Arc<Api>> for Edit {
             conditions: Conditions::read(request.headers())?,
             dry_run: query.flag("dry_run")?,
             force: query.flag("force")?,
+            wait: wait(&query)?,
             reason,
             label: format!("{} {}", request.method(), request.uri().path()),
             content: Content::read(request).await?,
@@ -74,6 +81,23 @@ impl Edit {
 /// In bytes; a sentence or two.
 const LONGEST_REASON: usize = 1024;
 const RULE: &str = "a reason is one line of at most 1024 bytes";
+
+/// `?wait=fleet`, and `&timeout=5s` with it.
+fn wait(query: &Query) -> Result<Option<Duration>, Problem> {
+    let timeout = query.span("timeout", LONGEST_WAIT)?;
+    match (query.word("wait", &["fleet"])?, timeout) {
+        (Some(_), limit) => Ok(Some(limit.unwrap_or(WAIT))),
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Problem::new(
+            Code::InvalidParameter,
+            "the query parameter `timeout` goes with `wait=fleet`",
+        )),
+    }
+}
+
+/// Unless the caller says otherwise.
+const WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 fn reason(headers: &HeaderMap) -> Result<String, Problem> {
     let mut values = headers.get_all("pointsman-reason").iter();

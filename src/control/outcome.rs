@@ -8,6 +8,7 @@ use super::refusal::rail_upstream;
 use super::view::Tagged;
 use crate::controller::Outcome;
 use crate::domain::snapshot::Snapshot;
+use crate::fleet::Waited;
 use crate::spec::DiffEntry;
 
 /// The state's number, on every answer.
@@ -19,6 +20,8 @@ const WARNING: HeaderName = HeaderName::from_static("pointsman-warning");
 pub(super) struct Done {
     pub(super) outcome: Outcome,
     pub(super) dry_run: bool,
+    /// What came of `?wait=fleet`.
+    pub(super) waited: Option<Waited>,
 }
 
 /// What a change did, or would do.
@@ -32,6 +35,9 @@ pub(super) struct OutcomeView {
     warnings: Vec<String>,
     /// The rails that a dry run hits, or that force passed.
     rails: Vec<RailView>,
+    /// With `?wait=fleet`: the live nodes that are not known to serve the revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<Vec<String>>,
 }
 
 /// A rail that a change runs into.
@@ -45,14 +51,14 @@ struct RailView {
 }
 
 impl Done {
-    /// Answers with the changed object and its tag; for a dry run, and when the object is gone, with
-    /// the outcome. `created_at` is the object's path in the API if this call creates it.
+    /// Answers with the changed object and its tag; for a dry run, when the object is gone, and when
+    /// nodes are missing (202), with the outcome. `created_at` is the object's path in the API if this call creates it.
     pub(super) fn object<T: Serialize>(
         self,
         created_at: Option<String>,
         find: impl FnOnce(&Snapshot) -> Option<Tagged<T>>,
     ) -> Response {
-        let found = if self.dry_run {
+        let found = if self.dry_run || self.is_awaited() {
             None
         } else {
             find(&self.outcome.snapshot)
@@ -72,9 +78,16 @@ impl Done {
         response
     }
 
+    /// Whether nodes that the caller waited for may not serve the change yet.
+    fn is_awaited(&self) -> bool {
+        self.waited
+            .as_ref()
+            .is_some_and(|waited| !waited.is_everywhere())
+    }
+
     /// Answers that the object is gone.
     pub(super) fn deleted(self) -> Response {
-        if self.dry_run {
+        if self.dry_run || self.is_awaited() {
             return self.outcome();
         }
         let response = StatusCode::NO_CONTENT.into_response();
@@ -87,10 +100,15 @@ impl Done {
         let view = OutcomeView {
             revision: (!self.dry_run).then_some(outcome.revision),
             diff: outcome.diff.clone(),
-            warnings: outcome.warnings.clone(),
+            warnings: self.warnings(),
             rails: outcome.rails.iter().map(RailView::new).collect(),
+            missing: self.waited.as_ref().map(|waited| waited.missing.clone()),
         };
-        let mut response = json(StatusCode::OK, &view);
+        let status = match self.is_awaited() {
+            true => StatusCode::ACCEPTED,
+            false => StatusCode::OK,
+        };
+        let mut response = json(status, &view);
         response
             .headers_mut()
             .insert(REVISION, outcome.revision.into());
@@ -102,6 +120,22 @@ impl Done {
         let made =
             |entry: &DiffEntry| entry.before.is_null() && entry.path.eq_ignore_ascii_case(path);
         self.outcome.diff.iter().any(made)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.outcome.warnings.clone();
+        match &self.waited {
+            Some(waited) if !waited.is_certain => warnings.push(
+                "the change is stored and this node serves it; the store did not tell in time who else does"
+                    .into(),
+            ),
+            Some(waited) if !waited.missing.is_empty() => warnings.push(format!(
+                "the change is stored and this node serves it; not known to serve it in time: {}",
+                waited.missing.join(", ")
+            )),
+            _ => {}
+        }
+        warnings
     }
 
     fn with_headers(&self, mut response: Response) -> Response {

@@ -36,6 +36,12 @@ struct ChangeQuery {
     dry_run: Option<bool>,
     /// Pass the rails; needs a reason.
     force: Option<bool>,
+    /// `fleet`: answer when every live node serves the change; 202 with those that are `missing` when the time is over.
+    #[param(value_type = Option<String>, example = "fleet")]
+    wait: Option<String>,
+    /// How long to wait for the fleet: 5s unless given, 30s at most.
+    #[param(value_type = Option<String>, example = "5s")]
+    timeout: Option<String>,
 }
 
 /// All of these.

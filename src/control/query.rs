@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::problem::{Code, Problem};
-use crate::spec::shortened;
+use crate::spec::{Span, shortened};
 
 /// The parameters of a query, each known and there once.
 pub(super) struct Query(BTreeMap<String, String>);
@@ -42,6 +43,31 @@ impl Query {
         }
     }
 
+    /// One of these words, if it is there.
+    pub(super) fn word(&self, key: &str, words: &[&str]) -> Result<Option<&str>, Problem> {
+        match self.0.get(key).map(String::as_str) {
+            Some(other) if !words.contains(&other) => {
+                Err(invalid(key, other, &format!("`{}`", words.join("` or `"))))
+            }
+            known => Ok(known),
+        }
+    }
+
+    /// A time above 0 and of at most `most`, if it is there.
+    pub(super) fn span(&self, key: &str, most: Duration) -> Result<Option<Duration>, Problem> {
+        let Some(text) = self.0.get(key) else {
+            return Ok(None);
+        };
+        let span = Span::try_from(text.clone()).ok().map(Span::duration);
+        match span.filter(|span| !span.is_zero() && *span <= most) {
+            Some(span) => Ok(Some(span)),
+            None => {
+                let wanted = format!("a time as `500ms` or `5s`, {} s at most", most.as_secs());
+                Err(invalid(key, text, &wanted))
+            }
+        }
+    }
+
     /// A number, if it is there.
     pub(super) fn number<T: FromStr>(&self, key: &str) -> Result<Option<T>, Problem> {
         let Some(text) = self.0.get(key) else {
@@ -56,7 +82,7 @@ impl Query {
 }
 
 /// Parameters that are documented for any change and not built yet.
-const PLANNED: [&str; 4] = ["ttl", "confirm_within", "wait", "timeout"];
+const PLANNED: [&str; 2] = ["ttl", "confirm_within"];
 
 fn invalid(key: &str, value: &str, wanted: &str) -> Problem {
     let value = shortened(value);

@@ -17,6 +17,7 @@ use super::problem::{Code, Problem};
 use super::settings::ControlSettings;
 use super::{description, probes, protection, v1};
 use crate::controller::Controller;
+use crate::fleet::Fleet;
 use crate::ports::telemetry::Metrics;
 use crate::spec::shortened;
 
@@ -24,6 +25,7 @@ use crate::spec::shortened;
 pub(super) fn router(
     settings: ControlSettings,
     controller: Controller,
+    fleet: Fleet,
     metrics: Metrics,
     ready: watch::Receiver<bool>,
 ) -> (Router, Arc<Api>) {
@@ -34,7 +36,14 @@ pub(super) fn router(
     let document = description::completed(document);
     let text = document.to_json().unwrap_or_default();
     let mounted = settings.legacy.clone();
-    let api = Arc::new(Api::new(settings, controller, metrics, ready, text.into()));
+    let api = Arc::new(Api::new(
+        settings,
+        controller,
+        fleet,
+        metrics,
+        ready,
+        text.into(),
+    ));
     let compat = Arc::new(Compat::new(api.clone(), &mounted));
     let router = router
         .fallback(not_found)

@@ -36,6 +36,7 @@ use tower::ServiceExt;
 use super::protection::Connection;
 use super::{ControlSettings, Place, router};
 use crate::controller::{self, Controller, StartSettings};
+use crate::fleet::{Fleet, FleetSettings};
 use crate::ports::telemetry::Metrics;
 use crate::spec::{ForbiddenAddresses, Span, Spec};
 use crate::store::{History, Memory, Store};
@@ -106,13 +107,18 @@ impl Desk {
         let metrics = Metrics::new();
         let controller = controller::start(store, start, metrics.clone()).unwrap();
         let (ready, is_ready) = watch::channel(true);
+        let own = FleetSettings {
+            node: settings.node.clone(),
+            address: "127.0.0.1:9900".into(),
+        };
+        let fleet = Fleet::new(own, Arc::new(Memory::default()), controller.clone());
         let connection = Connection {
             source: Some(Ipv4Addr::LOCALHOST.into()),
             local: Some(Ipv4Addr::LOCALHOST.into()),
             is_tls: false,
         };
         Self {
-            router: router::router(settings, controller.clone(), metrics, is_ready).0,
+            router: router::router(settings, controller.clone(), fleet, metrics, is_ready).0,
             controller,
             connection,
             ready,

@@ -1,6 +1,7 @@
 //! The resources below `/v1`.
 
 mod changes;
+mod fleet;
 mod revisions;
 mod routes;
 mod server_actions;
@@ -50,6 +51,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(revisions::diff))
         .routes(routes!(revisions::restore))
         .routes(routes!(status::get))
+        .routes(routes!(fleet::get))
 }
 
 /// The name of a group that should be there. What cannot be a name is nobody's.

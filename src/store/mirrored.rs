@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::chain::{Encoded, Replay};
 use super::{
-    Backlog, HandOver, Head, History, Lease, Logged, NodeRecord, Redis, Registry, Sqlite, Store,
-    StoreError, Stored,
+    Backlog, HandOver, Head, History, Lease, Logged, NodeRecord, Redis, Registry, Roll, Sqlite,
+    Store, StoreError, Stored,
 };
 use crate::spec::{Digest, Revision, Span, Spec};
 
@@ -270,6 +270,14 @@ impl Registry for Mirrored {
 
     fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
         self.shared.release(name, holder)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn sign(&self, node: &NodeRecord) -> Result<Roll, StoreError> {
+        self.shared.sign(node)
     }
 
     fn put_node(&self, node: &NodeRecord) -> Result<(), StoreError> {

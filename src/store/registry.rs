@@ -28,6 +28,24 @@ pub trait Registry: Send + Sync {
     /// this one go.
     fn put_node(&self, node: &NodeRecord) -> Result<(), StoreError>;
 
+    /// Whether other machines may keep their records here too.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// [`Registry::put_node`], and everybody's records by the store's own clock, in one step where the store is far.
+    fn sign(&self, node: &NodeRecord) -> Result<Roll, StoreError> {
+        self.put_node(node)?;
+        let signed = |record: NodeRecord| Signed {
+            at: record.seen_at,
+            record,
+        };
+        Ok(Roll {
+            now: node.seen_at,
+            nodes: self.nodes()?.into_iter().map(signed).collect(),
+        })
+    }
+
     /// Every node on record, by id.
     fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError>;
 
@@ -74,8 +92,26 @@ impl Lease {
     }
 }
 
+/// Everybody's records at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Roll {
+    /// The moment, by the store's clock.
+    pub now: u64,
+    /// By id.
+    pub nodes: Vec<Signed>,
+}
+
+/// A record and when it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// By the store's clock; the record itself has the writer's.
+    pub at: u64,
+    /// What was written.
+    pub record: NodeRecord,
+}
+
 /// One node of the fleet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
     /// Its name; one record each.
     pub id: String,
@@ -85,8 +121,30 @@ pub struct NodeRecord {
     pub address: String,
     /// The revision it serves.
     pub applied: u64,
-    /// When it wrote this.
+    /// When it wrote this, by its own clock.
     pub seen_at: u64,
+    /// Whether it ended, or is about to, as it was told to.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub has_left: bool,
+    /// Whether its state is not one that the store's leads from or to.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_diverged: bool,
+    /// The servers that its checks do not say `up` of, those that are down first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_up: Vec<HealthRecord>,
+    /// How many more there are of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_up_more: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a node saw of its servers, for the process that takes over from it.

@@ -14,3 +14,4 @@ mod site;
 #[path = "../support/mod.rs"]
 mod support;
 mod together;
+mod view;

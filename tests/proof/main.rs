@@ -15,6 +15,7 @@ mod checks;
 mod crowds;
 mod durability;
 mod faults;
+mod fleet;
 mod groups;
 mod slow_heads;
 mod start;

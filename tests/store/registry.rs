@@ -43,6 +43,7 @@ pub(crate) fn nodes_are_listed_by_id_and_forgotten_after_a_week(site: &Site) {
         address: "127.0.0.1:9900".into(),
         applied: 7,
         seen_at,
+        ..NodeRecord::default()
     };
     let day = 86_400_000;
     for record in [node("b", 0), node("a", day), node("b", 2 * day)] {

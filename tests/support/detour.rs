@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -23,6 +23,8 @@ struct Way {
     /// For each piece in either direction, in milliseconds; [`SWALLOW`]: nothing arrives.
     delay: AtomicU64,
     is_over: AtomicBool,
+    /// Both ends of what is open.
+    open: Mutex<Vec<TcpStream>>,
 }
 
 const SWALLOW: u64 = u64::MAX;
@@ -35,6 +37,7 @@ impl Detour {
             to,
             delay: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
+            open: Mutex::default(),
         });
         let accepting = Arc::clone(&way);
         thread::spawn(move || {
@@ -63,6 +66,13 @@ impl Detour {
         self.way.delay.store(milliseconds, Ordering::SeqCst);
     }
 
+    /// Ends every connection that is open; new ones are let through.
+    pub fn cut(&self) {
+        for end in self.way.open.lock().unwrap().drain(..) {
+            let _already_gone = end.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// Connections stay, and new ones are accepted, but nothing arrives at either end: half open.
     pub fn swallow(&self) {
         self.way.delay.store(SWALLOW, Ordering::SeqCst);
@@ -71,6 +81,8 @@ impl Detour {
 
 impl Way {
     fn join(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
+        let both = [&client, &server].map(|end| end.try_clone().unwrap());
+        self.open.lock().unwrap().extend(both);
         let ends = [(&client, &server), (&server, &client)];
         for (from, to) in ends {
             let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());

@@ -12,7 +12,7 @@ const LAYERS: [&[&str]; 11] = [
     &["app"],
     &["config"],
     &["edge", "proxy", "health", "control"],
-    &["discovery"],
+    &["discovery", "fleet"],
     &["controller"],
     &["store"],
     &["ports"],

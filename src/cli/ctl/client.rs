@@ -15,6 +15,7 @@ pub(super) struct Client {
     reason: Option<String>,
     dry_run: bool,
     force: bool,
+    wait: bool,
 }
 
 impl Client {
@@ -31,6 +32,7 @@ impl Client {
             reason: change.reason.clone(),
             dry_run: change.dry_run,
             force: change.force,
+            wait: change.wait,
         }
     }
 
@@ -74,10 +76,14 @@ impl Client {
     }
 
     fn for_change(&self, path: &str, dry_run: bool) -> String {
-        let flags: Vec<&str> = [("dry_run=true", dry_run), ("force=true", self.force)]
-            .into_iter()
-            .filter_map(|(flag, is_set)| is_set.then_some(flag))
-            .collect();
+        let flags: Vec<&str> = [
+            ("dry_run=true", dry_run),
+            ("force=true", self.force),
+            ("wait=fleet", self.wait),
+        ]
+        .into_iter()
+        .filter_map(|(flag, is_set)| is_set.then_some(flag))
+        .collect();
         if flags.is_empty() {
             path.to_owned()
         } else {

@@ -70,6 +70,42 @@ fn server_row(
     ]
 }
 
+/// The nodes as a table, and what they see differently.
+pub(super) fn fleet(answer: &Value) {
+    let header = [
+        "NODE", "STATE", "REVISION", "LAG", "CONTACT", "CLOCK", "VERSION", "ADDRESS",
+    ];
+    let mut rows = vec![row(header)];
+    for node in list(answer, "nodes") {
+        let cell = |key| text(node, key);
+        let seconds = |key| node.get(key).and_then(Value::as_f64).unwrap_or_default();
+        rows.push(vec![
+            cell("id"),
+            cell("state"),
+            cell("applied"),
+            cell("lag"),
+            format!("{:.1} s ago", seconds("contact_seconds")),
+            format!("{:+.3} s", seconds("clock_difference_seconds")),
+            cell("version"),
+            cell("address"),
+        ]);
+    }
+    table(&rows);
+    for found in list(answer, "disagreements") {
+        let nodes = |key| {
+            let nodes = list(found, key).into_iter().map(plain);
+            nodes.collect::<Vec<_>>().join(", ")
+        };
+        println!(
+            "{} {}: down on {}, not on {}",
+            text(found, "upstream"),
+            text(found, "server"),
+            nodes("down_on"),
+            nodes("not_down_on")
+        );
+    }
+}
+
 /// The history as a table, the newest first.
 pub(super) fn history(answer: &Value) {
     let mut rows = vec![row([

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Desk;
 
 /// Every call that design and code agree on.
-const CALLS: [&str; 32] = [
+const CALLS: [&str; 33] = [
     "delete /v1/routes/{id}",
     "delete /v1/upstreams/{name}",
     "delete /v1/upstreams/{name}/servers/{address}",
@@ -14,6 +14,7 @@ const CALLS: [&str; 32] = [
     "get /metrics",
     "get /openapi.json",
     "get /readyz",
+    "get /v1/fleet",
     "get /v1/revisions",
     "get /v1/revisions/{a}/diff/{b}",
     "get /v1/revisions/{n}",
@@ -107,7 +108,9 @@ async fn each_variable_and_parameter_is_described() {
         assert_eq!(found("path"), variables, "{name}");
         if !name.starts_with("get") {
             assert!(
-                found("query").contains("dry_run") && found("query").contains("force"),
+                ["dry_run", "force", "wait", "timeout"]
+                    .iter()
+                    .all(|name| found("query").contains(*name)),
                 "{name}"
             );
             assert!(found("header").contains("If-Match"), "{name}");

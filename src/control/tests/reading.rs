@@ -156,8 +156,10 @@ async fn a_parameter_that_would_do_nothing_is_refused() {
     for (query, code) in [
         ("?ttl=10m", "not_supported"),
         ("?confirm_within=60s", "not_supported"),
-        ("?wait=fleet", "not_supported"),
-        ("?dry_run=true&timeout=5s", "not_supported"),
+        ("?wait=all", "invalid_parameter"),
+        ("?dry_run=true&timeout=5s", "invalid_parameter"),
+        ("?wait=fleet&timeout=0s", "invalid_parameter"),
+        ("?wait=fleet&timeout=31s", "invalid_parameter"),
         ("?dryrun=true", "unknown_parameter"),
         ("?dry_run=true&dry_run=true", "unknown_parameter"),
         ("?dry_run=true&dry%5Frun=false", "unknown_parameter"),

@@ -14,6 +14,7 @@ use super::super::view::{self, ServerView};
 use crate::controller::StoreStatus;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
+use crate::fleet::{Fleet, Node, NodeState};
 use crate::spec::Name;
 
 /// The live picture of this node.
@@ -103,7 +104,8 @@ impl StatusView {
         let store = StoreView::from(api.controller.standing().status());
         let of_store = store.reason.iter().map(|reason| format!("store: {reason}"));
         let of_groups = upstreams.iter().flat_map(UpstreamStatus::problems);
-        let problems = of_store.chain(of_groups).collect();
+        let of_fleet = of_fleet(&api.fleet);
+        let problems = of_store.chain(of_groups).chain(of_fleet).collect();
         Self {
             revision: snapshot.revision(),
             node: api.settings.node.clone(),
@@ -123,6 +125,28 @@ impl StatusView {
         }
     }
 }
+
+/// Nodes that need somebody's attention, and servers that nodes see differently.
+fn of_fleet(fleet: &Fleet) -> Vec<String> {
+    let (roster, own) = (fleet.roster().0, fleet.node());
+    let ailing = |node: &&Node| {
+        let is_ailing = !matches!(node.state, NodeState::Live | NodeState::Left);
+        is_ailing && node.record.id != own
+    };
+    let of_nodes = roster.nodes.iter().filter(ailing).map(|node| {
+        let (id, applied) = (&node.record.id, node.record.applied);
+        format!(
+            "node {id} is {}; it served revision {applied}",
+            node.state.as_str()
+        )
+    });
+    let disagreements = roster.disagreements();
+    let of_servers = disagreements.iter().map(|found| found.told_by(own));
+    of_nodes.chain(of_servers.take(MOST_TOLD)).collect()
+}
+
+/// Servers that nodes see differently; /v1/fleet has them all.
+const MOST_TOLD: usize = 20;
 
 impl UpstreamStatus {
     fn new(api: &Api, upstream: &Upstream) -> Self {

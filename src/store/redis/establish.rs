@@ -6,10 +6,11 @@ use super::checkpoints::{self, content, upload};
 use super::connection::Session;
 use super::fault::Fault;
 use super::log::Appended;
+use super::registry::signed;
 use super::{Keys, log, read, script};
 use crate::spec::Spec;
+use crate::store::StoreError;
 use crate::store::chain::Encoded;
-use crate::store::{NodeRecord, StoreError};
 
 /// The highest number that the log or a node on record has had. Where one of them cannot be read, the other counts.
 pub(super) fn highest(session: &mut Session<'_>, keys: &Keys) -> Result<u64, Fault> {
@@ -26,10 +27,8 @@ pub(super) fn highest(session: &mut Session<'_>, keys: &Keys) -> Result<u64, Fau
         .and_then(|value| read::<Vec<String>>(&value, "the nodes"));
     match nodes {
         Ok(texts) => {
-            let nodes = texts
-                .iter()
-                .filter_map(|text| serde_json::from_str::<NodeRecord>(text).ok());
-            Ok(nodes.map(|node| node.applied).fold(seen, u64::max))
+            let nodes = texts.iter().filter_map(|text| signed(text).ok());
+            Ok(nodes.map(|node| node.record.applied).fold(seen, u64::max))
         }
         Err(fault) if fault.ends_connection() => Err(fault),
         Err(_) => Ok(seen),

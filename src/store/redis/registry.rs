@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::log::parsed;
 use super::{Redis, read, script};
 use crate::store::registry::NODE_KEPT;
-use crate::store::{HandOver, Lease, NodeRecord, Registry, StoreError};
+use crate::store::{HandOver, Lease, NodeRecord, Registry, Roll, Signed, StoreError};
 
 impl Registry for Redis {
     fn acquire(
@@ -40,14 +40,30 @@ impl Registry for Redis {
         })
     }
 
-    fn put_node(&self, node: &NodeRecord) -> Result<(), StoreError> {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn sign(&self, node: &NodeRecord) -> Result<Roll, StoreError> {
         let oldest = node.seen_at.saturating_sub(NODE_KEPT);
         self.call(STEP, |session| {
             let places = [self.keys.nodes(), self.keys.health()];
             let mut command = script(include_str!("sign.lua"), &places);
             command.arg(&node.id).arg(text(node)?).arg(oldest);
-            session.ask(&command).map(drop)
+            command.arg(node.seen_at);
+            let answer: Vec<String> = read(&session.ask(&command)?, "the nodes")?;
+            let (now, texts) = answer.split_first().unzip();
+            let texts = texts.into_iter().flatten();
+            // What a later version may write otherwise is no reason to know nothing of the others.
+            let mut nodes: Vec<Signed> = texts.filter_map(|text| signed(text).ok()).collect();
+            nodes.sort_by(|a, b| a.record.id.cmp(&b.record.id));
+            let now = parsed(now.map(String::as_str), "the time")?;
+            Ok(Roll { now, nodes })
         })
+    }
+
+    fn put_node(&self, node: &NodeRecord) -> Result<(), StoreError> {
+        self.sign(node).map(drop)
     }
 
     fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
@@ -56,7 +72,7 @@ impl Registry for Redis {
             command.arg(self.keys.nodes());
             let texts: Vec<String> = read(&session.ask(&command)?, "the nodes")?;
             let nodes: Result<Vec<NodeRecord>, Fault> =
-                texts.iter().map(|text| value(text)).collect();
+                texts.iter().map(|text| Ok(signed(text)?.record)).collect();
             let mut nodes = nodes?;
             nodes.sort_by(|a, b| a.id.cmp(&b.id));
             Ok(nodes)
@@ -79,6 +95,21 @@ impl Registry for Redis {
             found.map(|text| value(&text)).transpose()
         })
     }
+}
+
+/// A node's record, behind the time at which the store took it.
+pub(super) fn signed(text: &str) -> Result<Signed, Fault> {
+    let (at, record) = match text.split_once(' ') {
+        Some((at, record)) if at.bytes().all(|byte| byte.is_ascii_digit()) => (Some(at), record),
+        // As the first versions wrote it.
+        _ => (None, text),
+    };
+    let record: NodeRecord = value(record)?;
+    let at = match at {
+        Some(at) => parsed(Some(at), "the time of a record")?,
+        None => record.seen_at,
+    };
+    Ok(Signed { at, record })
 }
 
 fn text(record: &impl Serialize) -> Result<String, Fault> {

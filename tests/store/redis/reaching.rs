@@ -44,11 +44,15 @@ fn everything(settings: &RedisSettings) {
         address: "127.0.0.1:1".into(),
         applied: 20,
         seen_at: 1,
+        ..NodeRecord::default()
     };
     store.put_node(&node).unwrap();
     store.put_health("a", &HandOver::default()).unwrap();
     assert!(store.health("a").unwrap().is_some());
-    assert_eq!(store.nodes().unwrap(), [node]);
+    assert_eq!(store.nodes().unwrap(), std::slice::from_ref(&node));
+    let roll = store.sign(&node).unwrap();
+    assert!(roll.now > node.seen_at, "the time is Redis'");
+    assert_eq!(roll.nodes[0].at, roll.now);
     assert_eq!(store.highest().unwrap(), 20);
     let mut revision = lineage.more(1).remove(0);
     revision.number = 21;
