@@ -96,6 +96,7 @@ impl Consul {
             registry: self.registry.clone(),
             node: self.node.clone(),
             clock: self.shared.clock,
+            is_unknown: false,
         };
         tokio::select! {
             () = shutdown => {}
@@ -144,6 +145,8 @@ struct Lease {
     /// A node that starts again has at once what it had before.
     node: String,
     clock: fn() -> u64,
+    /// Whether the registry did not say when it was asked last: that is told once.
+    is_unknown: bool,
 }
 
 impl Lease {
@@ -153,20 +156,21 @@ impl Lease {
             registry,
             node,
             clock,
+            is_unknown,
         } = self.clone();
         // The registry may wait for a disk.
         let asked = tokio::task::spawn_blocking(move || {
             let lease = registry.acquire(LEASE, &node, HELD, clock());
             lease.map(|lease| lease.holder == node)
         });
-        match asked.await {
-            Ok(Ok(is_ours)) => Some(is_ours),
-            Ok(Err(error)) => {
-                log::warn!("whether this node follows Consul is not known: {error}");
-                None
-            }
-            Err(_) => None,
+        let answer = asked.await;
+        self.is_unknown = !matches!(answer, Ok(Ok(_)));
+        if let Ok(Err(error)) = &answer
+            && !is_unknown
+        {
+            log::warn!("whether this node is to follow Consul is not known: {error}");
         }
+        answer.ok()?.ok()
     }
 
     async fn give_up(self) {
