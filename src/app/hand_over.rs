@@ -98,8 +98,12 @@ impl BackgroundService for Keeper {
             self.save();
             tokio::select! {
                 () = &mut stopping => break,
+                () = tokio::time::sleep(GATHER) => {}
+            }
+            tokio::select! {
+                () = &mut stopping => break,
                 () = tokio::time::sleep(SAVE) => {}
-                () = self.observed.notified() => tokio::time::sleep(GATHER).await,
+                () = self.observed.notified() => {}
             }
         }
     }
@@ -111,7 +115,7 @@ const TOO_OLD: u64 = 5 * 60 * 1000;
 const NAMES_TOO_OLD: u64 = 24 * 60 * 60 * 1000;
 /// What was seen when nobody told of a verdict.
 const SAVE: Duration = Duration::from_secs(10);
-/// Verdicts that come together are kept together.
+/// The first verdict is kept at once; those that come within this time after it are kept together.
 const GATHER: Duration = Duration::from_millis(200);
 
 fn seen(snapshot: &Snapshot) -> HandOver {

@@ -28,7 +28,7 @@ impl HealthSpec {
         broken
     }
 
-    fn numbers(&self) -> [Rule; 9] {
+    fn numbers(&self) -> [Rule; 10] {
         let lasts = |span: Option<Span>, most: u64| {
             span.is_none_or(|span| {
                 let length = span.duration();
@@ -54,6 +54,11 @@ impl HealthSpec {
                 "time between two probes of a server that may come or go: more than 0s, at most 1d",
             ),
             (
+                self.hastens(),
+                "/interval_changing",
+                "it hastens a verdict: at most as long as `interval`",
+            ),
+            (
                 lasts(self.timeout, LONGEST_PROBE),
                 "/timeout",
                 "time for a probe: more than 0s, at most 1h",
@@ -72,6 +77,12 @@ impl HealthSpec {
                 "no status would pass: name one",
             ),
         ]
+    }
+
+    /// Where one of both is left out, `defaults` may have it.
+    fn hastens(&self) -> bool {
+        let both = self.interval_changing.zip(self.interval);
+        both.is_none_or(|(changing, interval)| changing.duration() <= interval.duration())
     }
 
     fn texts(&self) -> [Rule; 6] {
@@ -130,6 +141,24 @@ impl HealthSpec {
         };
         let is_http = matches!(kind, Http | Https);
         let keys = [
+            (
+                "/path",
+                self.path.is_some(),
+                is_http,
+                "is asked for by `type: http` and `https` alone",
+            ),
+            (
+                "/statuses",
+                self.statuses.is_some(),
+                is_http,
+                "are looked at by `type: http` and `https` alone",
+            ),
+            (
+                "/host",
+                self.host.is_some(),
+                kind != Tcp,
+                "is sent by no check with `type: tcp`",
+            ),
             (
                 "/request",
                 self.request.is_some(),
@@ -195,6 +224,14 @@ mod tests {
                 r#"{"type": "tcp", "request": "x", "body": "x", "service": "x", "sni": "x"}"#,
                 &["/request", "/body", "/service", "/sni"],
             ),
+            (
+                r#"{"type": "tcp", "path": "/", "statuses": [200], "host": "a"}"#,
+                &["/path", "/statuses", "/host"],
+            ),
+            (
+                r#"{"type": "grpc", "path": "/", "statuses": [200], "host": "a"}"#,
+                &["/path", "/statuses"],
+            ),
             (r#"{"type": "none", "service": "x"}"#, &[]),
             // The defaults may say the type.
             (
@@ -216,6 +253,10 @@ mod tests {
         assert_eq!(pointers(&json("service", 1025)), ["/service"]);
         assert_eq!(pointers(r#"{"sni": "a:443"}"#), ["/sni"]);
         assert_eq!(pointers(r#"{"interval_down": "2d"}"#), ["/interval_down"]);
+        assert_eq!(
+            pointers(r#"{"interval": "1s", "interval_changing": "2s"}"#),
+            ["/interval_changing"]
+        );
         assert_eq!(
             pointers(r#"{"interval_changing": "0s"}"#),
             ["/interval_changing"]

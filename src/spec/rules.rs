@@ -295,6 +295,9 @@ mod tests {
 /upstreams/web/health/path: a path begins with `/` and has no spaces, control characters or `#`
 /upstreams/web/health/request: `request` is sent instead of `path`: write one of them
 /upstreams/web/health/host: "a\r\nb" is not a host: write `www.example.org` or `host:port`
+/upstreams/web/health/path: `path` is asked for by `type: http` and `https` alone
+/upstreams/web/health/statuses: `statuses` are looked at by `type: http` and `https` alone
+/upstreams/web/health/host: `host` is sent by no check with `type: tcp`
 /upstreams/web/health/request: `request` is sent by `type: http` and `https` alone
 /upstreams/web/servers/1/address: server `10.0.0.1:80` is listed twice
 /routes/2/hosts: a route needs a host; `"*"` is every host

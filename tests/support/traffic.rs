@@ -55,7 +55,12 @@ fn ask(address: SocketAddr, is_over: &AtomicBool) -> (usize, Vec<String>) {
     while !is_over.load(Ordering::SeqCst) {
         count += 1;
         match client.try_get("/", &[]) {
-            Ok(response) if response.status == 200 => {}
+            // `keepalive_requests` ends a connection after 10,000.
+            Ok(response) if response.status == 200 => {
+                if !response.headers.keeps_connection("HTTP/1.1") {
+                    client = Client::connect(address);
+                }
+            }
             Ok(response) => failures.push(response.text()),
             Err(error) => {
                 failures.push(error.to_string());
