@@ -42,8 +42,8 @@ impl Pace {
 /// The most that Pingora reads of a response at once.
 const PART: u64 = 64 * 1024;
 
-/// In seconds; enough for the default rate.
-const LONGEST_PART: u64 = 300;
+/// In seconds. Less than the default rate would allow: a response that nobody takes is held in memory for as long.
+const LONGEST_PART: u64 = 30;
 
 struct Came {
     began: Instant,

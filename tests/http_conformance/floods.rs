@@ -269,7 +269,9 @@ fn responses_that_nobody_takes_are_held_in_little_memory_and_not_for_long() {
         body: vec![b'x'; 4 << 20],
     });
     let edge = Edge::builder().upstream("web", [&origin]).route("*", "web");
-    let edge = edge.listener("limits: { body_timeout: 1s }").start();
+    let edge = edge
+        .listener("limits: { body_timeout: 1s, min_rate: 65536 }")
+        .start();
     let mut stream = TcpStream::connect(edge.address()).unwrap();
     stream.set_read_timeout(Some(LONGEST)).unwrap();
     let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
