@@ -224,7 +224,7 @@ fn the_forms_of_a_host_are_one_key_and_its_text_comes_back_as_sent() {
     assert_eq!(told(&answer), switched("lb.example:8080", "green", "blue"));
     assert_eq!(ask("lb.example:8080", "/").text(), blue.name());
     assert_eq!(ask("lb.example", "/").text(), green.name());
-    for host in ["a%b", "a(b)", &"h".repeat(300)] {
+    for host in ["a!b", "a(b)", &"h".repeat(300)] {
         let answer = ask(host, "/_switch_upstream?upstream=green");
         assert_eq!(
             told(&answer).2.contains("` is no host"),
