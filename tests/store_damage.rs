@@ -18,8 +18,7 @@ use std::path::Path;
 
 use file::{grown, sqlite};
 use lineage::Lineage;
-use pointsman::spec::Span;
-use pointsman::store::{History, Opened, Store, StoreError};
+use pointsman::store::{Opened, StoreError};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rusqlite::Connection;
@@ -109,28 +108,7 @@ fn says_nothing_wrong(path: &Path, lineage: &Lineage) {
         assert_eq!(logged, lineage.all[logged.revision.number as usize - 1].0);
     }
     let _ = (registry.nodes(), registry.health("edge"), store.backlog());
-    write_to_it(&*store, lineage);
-}
-
-/// A commit that succeeds is there afterwards, or the damage is found.
-fn write_to_it(store: &dyn Store, lineage: &Lineage) {
-    let mut after = Lineage {
-        all: lineage.all.clone(),
-    };
-    if store.commit(lineage.newest(), &after.more(1)).is_ok()
-        && let Ok(loaded) = store.load()
-    {
-        assert_eq!(loaded, Some(after.last()));
-    }
-    let keep = History {
-        revisions: 1,
-        age: Span::from_secs(0),
-        size: u64::MAX,
-    };
-    let _ = store.prune(&keep, 1 << 40);
-    if let Ok(Some(loaded)) = store.load() {
-        assert_eq!(loaded, after.at(loaded.number));
-    }
+    lineage.goes_on_or_is_refused(&*store);
 }
 
 #[test]

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use pointsman::change::Change;
-use pointsman::spec::{Meta, Revision, Spec};
-use pointsman::store::{Logged, Store, Stored};
+use pointsman::spec::{Meta, Revision, Span, Spec};
+use pointsman::store::{History, Logged, Store, Stored};
 
 /// Every revision so far and the state that it gave.
 #[derive(Default)]
@@ -36,6 +36,27 @@ impl Lineage {
 
     pub(crate) fn revision(&self, number: u64) -> Revision {
         self.all[number as usize - 1].0.revision.clone()
+    }
+
+    /// Writes to a store that may be damaged: a commit that succeeds is there afterwards, or the damage is found.
+    pub(crate) fn goes_on_or_is_refused(&self, store: &dyn Store) {
+        let mut after = Self {
+            all: self.all.clone(),
+        };
+        if store.commit(self.newest(), &after.more(1)).is_ok()
+            && let Ok(loaded) = store.load()
+        {
+            assert_eq!(loaded, Some(after.last()));
+        }
+        let keep = History {
+            revisions: 1,
+            age: Span::from_secs(0),
+            size: u64::MAX,
+        };
+        let _ = store.prune(&keep, 1 << 40);
+        if let Ok(Some(loaded)) = store.load() {
+            assert_eq!(loaded, after.at(loaded.number));
+        }
     }
 
     /// The next revision; not stored anywhere yet.

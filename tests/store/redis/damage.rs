@@ -1,7 +1,6 @@
 //! What anyone with `redis-cli` can do to our keys: the right state or an error, never another state, never a panic.
 
-use pointsman::spec::Span;
-use pointsman::store::{Head, History, Redis, Registry, Store};
+use pointsman::store::{Head, Redis, Registry, Store};
 use proptest::test_runner::{Config, TestRunner};
 use redis::Value;
 
@@ -133,23 +132,7 @@ fn says_nothing_wrong(server: &RedisServer, lineage: &Lineage) {
         store.backlog(),
         store.highest(),
     );
-    let mut after = Lineage {
-        all: lineage.all.clone(),
-    };
-    if store.commit(lineage.newest(), &after.more(1)).is_ok()
-        && let Ok(loaded) = store.load()
-    {
-        assert_eq!(loaded, Some(after.last()));
-    }
-    let keep = History {
-        revisions: 1,
-        age: Span::from_secs(0),
-        size: u64::MAX,
-    };
-    let _ = store.prune(&keep, 1 << 40);
-    if let Ok(Some(loaded)) = store.load() {
-        assert_eq!(loaded, after.at(loaded.number));
-    }
+    lineage.goes_on_or_is_refused(&store);
 }
 
 #[test]
