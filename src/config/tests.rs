@@ -116,6 +116,20 @@ fn an_unknown_key_is_answered_with_the_nearest() {
 }
 
 #[test]
+fn what_a_group_and_the_defaults_do_not_say_together_is_told_where_it_stands() {
+    let text = "
+defaults: {health: {path: /up, interval_changing: 5s}}
+upstreams:
+  web: {servers: [10.0.0.1], health: {type: tcp}}
+  api: {servers: [10.0.0.2], health: {interval: 1s}}
+";
+    insta::assert_snapshot!(errors(text), @r##"
+f:2:27: `path` is asked for by `type: http` and `https` alone (`web` has `interval_changing`, `path` from `defaults`)
+f:2:51: it hastens a verdict: at most as long as `interval` (`api` has `interval_changing`, `path` from `defaults`)
+"##);
+}
+
+#[test]
 fn unknown_keys_bad_values_and_broken_rules_are_told_all_at_once() {
     let text = "
 server: {nod: a, threads: many}

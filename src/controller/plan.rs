@@ -7,8 +7,9 @@ use crate::domain::rails::rails;
 use crate::domain::snapshot::Snapshot;
 use crate::ports::server_tls::ServerTlsTable;
 use crate::spec::{
-    Broken, Digest, ForbiddenAddresses, Name, Revision, RouteSpec, Spec, broken_rules_among_routes,
-    broken_rules_of_defaults, broken_rules_of_route, broken_rules_of_upstream,
+    Broken, Digest, ForbiddenAddresses, Name, Revision, RouteSpec, Spec, UpstreamSpec,
+    broken_rules_among_routes, broken_rules_of_defaults, broken_rules_of_merged,
+    broken_rules_of_route, broken_rules_of_upstream,
 };
 use crate::store;
 
@@ -160,11 +161,15 @@ fn check(
     }
     let probes =
         |(name, upstream): (_, &Arc<_>)| forbidden.in_probes(name, upstream, &next.defaults);
+    let merged =
+        |(name, upstream): (_, &Arc<_>)| broken_with_defaults(before, next, name, upstream);
     if Arc::ptr_eq(&before.defaults, &next.defaults) {
         broken.extend(changed.clone().filter_map(probes));
+        broken.extend(changed.flat_map(merged));
     } else {
-        // They may send the probes of any group elsewhere.
+        // They may send the probes of any group elsewhere, or not go with what it says.
         broken.extend(next.upstreams.iter().filter_map(probes));
+        broken.extend(next.upstreams.iter().flat_map(merged));
         broken.extend(
             broken_rules_of_defaults(&next.defaults)
                 .into_iter()
@@ -176,6 +181,24 @@ fn check(
         return Err(Refusal::Invalid(broken));
     }
     dangling_routes(before, next, lenient)
+}
+
+/// What a group breaks together with the defaults. What it broke before, in a state of an older version, hinders no change:
+/// a source could not take a server out otherwise.
+fn broken_with_defaults(
+    before: &Spec,
+    next: &Spec,
+    name: &Name,
+    upstream: &UpstreamSpec,
+) -> Vec<Broken> {
+    let mut broken = broken_rules_of_merged(name, upstream, &next.defaults);
+    if !broken.is_empty()
+        && let Some(old) = before.upstreams.get(name)
+    {
+        let known = broken_rules_of_merged(name, old, &before.defaults);
+        broken.retain(|rule| !known.contains(rule));
+    }
+    broken
 }
 
 /// Rules of the routes that changed, and what they have in common with others.

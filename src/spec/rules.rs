@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{
     HealthSpec, HostHeader, HostPattern, Labels, Name, OutlierSpec, RetrySpec, RouteSpec,
-    ServerSpec, Spec, StickySpec, TlsSpec, UpstreamSpec, shortened,
+    ServerSpec, Spec, StickySpec, TlsSpec, UpstreamSpec, broken_rules_of_merged, shortened,
 };
 
 /// A broken rule: where, and what would be right.
@@ -42,10 +42,9 @@ impl Broken {
 pub fn broken_rules(spec: &Spec) -> Vec<Broken> {
     let defaults = below("/defaults", broken_rules_of_defaults(&spec.defaults));
     let upstreams = spec.upstreams.iter().flat_map(|(name, upstream)| {
-        below(
-            format!("/upstreams/{name}"),
-            broken_rules_of_upstream(upstream),
-        )
+        let merged = broken_rules_of_merged(name, upstream, &spec.defaults);
+        let own = broken_rules_of_upstream(upstream);
+        below(format!("/upstreams/{name}"), own).chain(merged)
     });
     let routes =
         spec.routes.iter().enumerate().flat_map(|(index, route)| {

@@ -288,3 +288,49 @@ async fn probes_are_not_sent_to_the_control_api() {
     );
     assert_eq!(desk.revision(), 3);
 }
+
+#[tokio::test]
+async fn what_a_group_and_the_defaults_do_not_say_together_is_refused_wherever_it_comes_from() {
+    let desk = Desk::new();
+    let mut state = desk.get("/v1/state").await.is(200).json;
+    state["defaults"] = json!({ "health": { "path": "/up" }, "outlier": { "eject": "10s" } });
+    desk.json("PUT", "/v1/state", state.clone()).await.is(200);
+    let tcp = json!({ "servers": ["10.0.0.1"], "health": { "type": "tcp" } });
+    let short = json!({ "outlier": { "eject_max": "5s" } });
+    let put = json!({ "op": "put_upstream", "name": "red", "upstream": tcp });
+    let of_defaults = "/defaults/health/path";
+    let changes = json!({ "changes": [put] });
+    for (method, path, body, pointer) in [
+        ("PUT", "/v1/upstreams/red", tcp.clone(), of_defaults),
+        (
+            "PATCH",
+            "/v1/upstreams/blue",
+            short,
+            "/upstreams/blue/outlier/eject_max",
+        ),
+        ("POST", "/v1/changes", changes, of_defaults),
+    ] {
+        let answer = desk.json(method, path, body).await;
+        let answer = answer.refused(422, "invalid_state");
+        assert_eq!(answer.json["errors"][0]["pointer"], pointer);
+        assert!(
+            answer.detail().ends_with(" from `defaults`)"),
+            "{}",
+            answer.detail()
+        );
+        assert_eq!(desk.revision(), 2);
+    }
+    // The group was there first.
+    let own = json!({ "servers": ["10.0.0.1"], "health": { "type": "tcp", "fall": 1 } });
+    state["defaults"] = json!({});
+    state["upstreams"]["red"] = own;
+    desk.json("PUT", "/v1/state", state.clone()).await.is(200);
+    state["defaults"] = json!({ "health": { "path": "/up" } });
+    let answer = desk.json("PUT", "/v1/state", state).await;
+    let answer = answer.refused(422, "invalid_state");
+    assert_eq!(
+        answer.detail(),
+        "`path` is asked for by `type: http` and `https` alone (`red` has `path` from `defaults`)"
+    );
+    assert_eq!(desk.revision(), 3);
+}
