@@ -81,7 +81,7 @@ struct Parts {
     connections: Connections,
     /// Set by the first signal to end.
     is_stopping: Arc<AtomicBool>,
-    /// Told at each verdict of the checks, and when a name comes to stand for other addresses.
+    /// Told at each verdict of the checks, when a server is ejected, and when a name comes to stand for other addresses.
     observed: Arc<Notify>,
 }
 

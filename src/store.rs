@@ -26,7 +26,9 @@ pub use error::StoreError;
 pub use memory::Memory;
 pub use mirrored::Mirrored;
 pub use redis::{Redis, RedisSettings, Secret};
-pub use registry::{HandOver, HealthRecord, Lease, NameRecord, NodeRecord, Registry, Roll, Signed};
+pub use registry::{
+    EjectionRecord, HandOver, HealthRecord, Lease, NameRecord, NodeRecord, Registry, Roll, Signed,
+};
 pub use retention::{Backlog, History, checkpoint_due};
 pub use sqlite::Sqlite;
 

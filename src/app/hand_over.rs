@@ -8,13 +8,15 @@ use tokio::sync::Notify;
 
 use crate::clock;
 use crate::controller::Controller;
+use crate::domain::ejection::Standing;
 use crate::domain::names::{Named, Place, Resolved};
-use crate::domain::server::Health;
+use crate::domain::server::{Health, Server};
 use crate::domain::snapshot::Snapshot;
+use crate::domain::upstream::Upstream;
 use crate::spec::{Address, ForbiddenAddresses};
-use crate::store::{HandOver, HealthRecord, NameRecord, Registry};
+use crate::store::{EjectionRecord, HandOver, HealthRecord, NameRecord, Registry};
 
-/// Keeps what checks and DNS said for the process that comes after this one, so that a server known to be
+/// Keeps what checks, failing requests and DNS said for the process that comes after this one, so that a server known to be
 /// down gets no request after a restart, and one whose name DNS does not tell just then gets its own.
 #[derive(Clone)]
 pub(super) struct Keeper {
@@ -22,7 +24,7 @@ pub(super) struct Keeper {
     pub(super) controller: Controller,
     /// Which addresses no server may have: the last process may have had other rules.
     pub(super) forbidden: ForbiddenAddresses,
-    /// Told at each verdict, and when a name comes to stand for other addresses.
+    /// Told at each verdict and ejection, and when a name comes to stand for other addresses.
     pub(super) observed: Arc<Notify>,
     pub(super) node: String,
 }
@@ -55,6 +57,15 @@ impl Keeper {
                 .find(|health| health.as_str() == record.health);
             if let (Some(server), Some(health)) = (server, health) {
                 server.shared().set_health(health, record.since);
+            }
+        }
+        // Behind the health, since no group's last usable server is taken out.
+        for record in &seen.ejections {
+            let upstream = snapshot.upstream(&record.upstream);
+            let server = upstream.and_then(|upstream| upstream.server(&record.address));
+            if let Some((upstream, server)) = upstream.zip(server) {
+                let standing = standing(record).after(age);
+                upstream.go_on(server, standing, clock::monotonic_ms());
             }
         }
     }
@@ -115,17 +126,16 @@ const TOO_OLD: u64 = 5 * 60 * 1000;
 const NAMES_TOO_OLD: u64 = 24 * 60 * 60 * 1000;
 /// What was seen when nobody told of a verdict.
 const SAVE: Duration = Duration::from_secs(10);
-/// The first verdict is kept at once; those that come within this time after it are kept together.
+/// The first verdict is kept at once; those that come within this time after it are kept together, so that an outage of many
+/// servers writes five times a second and not once for each. A process that is killed loses what it saw within this time; one
+/// that ends as it is told writes once more.
 const GATHER: Duration = Duration::from_millis(200);
 
 fn seen(snapshot: &Snapshot) -> HandOver {
     let checked = snapshot
         .upstreams()
         .filter(|upstream| upstream.health().is_some());
-    let record = |(upstream, server): (
-        &crate::domain::upstream::Upstream,
-        &crate::domain::server::Server,
-    )| {
+    let record = |(upstream, server): (&Upstream, &Server)| {
         let state = server.shared();
         let record = HealthRecord {
             upstream: upstream.name().clone(),
@@ -145,6 +155,39 @@ fn seen(snapshot: &Snapshot) -> HandOver {
         at: clock::unix_ms(),
         servers: pairs.filter_map(record).collect(),
         names: snapshot.names().iter().filter_map(|it| name(it)).collect(),
+        ejections: ejections(snapshot),
+    }
+}
+
+fn ejections(snapshot: &Snapshot) -> Vec<EjectionRecord> {
+    let now = clock::monotonic_ms();
+    let of_group = |upstream: &Arc<Upstream>| {
+        let record = |server: &Arc<Server>| {
+            let standing = server.shared().ejection().standing(now)?;
+            Some(EjectionRecord {
+                upstream: upstream.name().clone(),
+                address: server.address().clone(),
+                out_for: standing.out_for,
+                length: standing.length,
+                rate_length: standing.rate_length,
+                in_for: standing.in_for,
+            })
+        };
+        upstream
+            .servers()
+            .iter()
+            .filter_map(record)
+            .collect::<Vec<_>>()
+    };
+    snapshot.upstreams().flat_map(of_group).collect()
+}
+
+fn standing(record: &EjectionRecord) -> Standing {
+    Standing {
+        out_for: record.out_for,
+        length: record.length,
+        rate_length: record.rate_length,
+        in_for: record.in_for,
     }
 }
 

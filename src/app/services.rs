@@ -112,6 +112,7 @@ fn edge(
             limits: client_limits(&listener.limits),
             loops: loops.clone(),
             is_stopping: parts.is_stopping.clone(),
+            ejected: parts.observed.clone(),
         };
         let snapshot = parts.controller.snapshot().clone();
         let proxy = Proxy::new(

@@ -1,10 +1,13 @@
 //! Taking a server out for a while because requests to it fail: nginx's `max_fails`, and a rule by rate.
 
+mod standing;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::spec::Percent;
+pub use standing::Standing;
 
 /// What failed, for the rules that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

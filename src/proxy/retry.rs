@@ -199,6 +199,7 @@ impl Proxy {
     fn tell_ejected(&self, upstream: &Upstream, server: &Server, ejected: Option<Duration>) {
         let Some(length) = ejected else { return };
         self.metrics.ejected();
+        self.settings.ejected.notify_one();
         let (name, address) = (upstream.name(), server.label());
         ::log::warn!("server {address} of {name} is ejected for {length:?}: requests to it fail");
     }

@@ -6,6 +6,7 @@ use http::Version;
 use ipnet::IpNet;
 use pingora_core::protocols::http::ServerSession;
 use pingora_proxy::Session;
+use tokio::sync::Notify;
 
 use super::LoopGuard;
 use super::upload::Pace;
@@ -26,6 +27,8 @@ pub struct ProxySettings {
     /// Set once the process is asked to end: from then on responses say that their connection closes,
     /// so that no client sends its next request there.
     pub is_stopping: Arc<AtomicBool>,
+    /// Told when a server is ejected.
+    pub ejected: Arc<Notify>,
 }
 
 /// What a client may take. What HTTP/1 needs besides is the edge's business, which reads it before us.

@@ -157,6 +157,29 @@ pub struct HandOver {
     /// What their names stood for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<NameRecord>,
+    /// What failing requests had done to them, at that time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ejections: Vec<EjectionRecord>,
+}
+
+/// A server that failing requests have taken out, or had. All times are milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EjectionRecord {
+    /// The group.
+    pub upstream: Name,
+    /// The member.
+    pub address: Address,
+    /// How much longer it is out; none: it is in again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_for: Option<u64>,
+    /// For how long it was taken out.
+    pub length: u64,
+    /// The same by rate; 0: it was not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rate_length: u64,
+    /// How long it has been in since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_for: u64,
 }
 
 /// What the name of a server stood for.

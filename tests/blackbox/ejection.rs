@@ -195,3 +195,27 @@ fn answers_to_requests_from_before_an_ejection_do_not_end_it() {
     assert_eq!(metric(&edge, "pointsman_ejections_total"), 1);
     assert!(origins[0].count() <= 30, "{}", origins[0].count());
 }
+
+#[test]
+fn a_server_that_was_ejected_gets_no_request_after_a_restart_or_a_kill() {
+    let (nobody, origin) = (Port::reserve(), Origin::start());
+    let servers = json!([
+        member(nobody.address(), "60s"),
+        member(origin.address(), "60s")
+    ]);
+    let mut edge = edge(servers, "retry: { attempts: 1 }");
+    until("one is ejected", || {
+        statuses(&edge, 1);
+        (states(&edge) == ["ejected", "up"]).then_some(())
+    });
+    for is_killed in [false, false, true, true] {
+        if is_killed {
+            edge.kill9();
+            edge.start_again();
+        } else {
+            edge.restart();
+        }
+        assert_eq!(states(&edge), ["ejected", "up"]);
+        assert_eq!(statuses(&edge, 20), [200; 20]);
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pointsman::spec::{Address, Name};
-use pointsman::store::{HandOver, HealthRecord, NameRecord, NodeRecord, Registry};
+use pointsman::store::{EjectionRecord, HandOver, HealthRecord, NameRecord, NodeRecord, Registry};
 
 use crate::site::Site;
 
@@ -69,6 +69,14 @@ pub(crate) fn health_is_handed_over(site: &Site) {
             address: Address::new("10.0.0.5:8080").unwrap(),
             health: health.into(),
             since: 3,
+        }],
+        ejections: vec![EjectionRecord {
+            upstream: Name::new("web").unwrap(),
+            address: Address::new("10.0.0.6:8080").unwrap(),
+            out_for: Some(7),
+            length: 10,
+            rate_length: 0,
+            in_for: 0,
         }],
     };
     site.registry()

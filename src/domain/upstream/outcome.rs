@@ -2,7 +2,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::Upstream;
-use crate::domain::ejection::{EjectionRules, Failure, RateRule};
+use crate::domain::ejection::{EjectionRules, Failure, RateRule, Standing};
 use crate::domain::server::Server;
 use crate::spec::{OutlierSpec, Percent, Span};
 
@@ -33,11 +33,7 @@ impl Upstream {
     }
 
     fn record(&self, server: &Server, failure: Failure, began: u64, now: u64) -> Option<Duration> {
-        let rules = EjectionRules {
-            max_fails: server.spec().max_fails,
-            fail_timeout: server.spec().fail_timeout.duration(),
-            rate: self.rate,
-        };
+        let rules = self.rules(server);
         let state = server.shared();
         let due = state
             .ejection()
@@ -54,6 +50,23 @@ impl Upstream {
             self.queue.changed();
             due.length
         })
+    }
+
+    /// Goes on with an ejection where the process before this one ended.
+    pub fn go_on(&self, server: &Server, standing: Standing, now: u64) {
+        let one = self.ejecting.lock().unwrap_or_else(PoisonError::into_inner);
+        let ejection = server.shared().ejection();
+        let is_spared = || self.can_spare(server, now);
+        ejection.go_on(standing, &self.rules(server), now, is_spared);
+        drop(one);
+    }
+
+    fn rules(&self, server: &Server) -> EjectionRules {
+        EjectionRules {
+            max_fails: server.spec().max_fails,
+            fail_timeout: server.spec().fail_timeout.duration(),
+            rate: self.rate,
+        }
     }
 
     /// Whether a server may go out too: no more than the group's share of its usable servers, one at least if any, and never
