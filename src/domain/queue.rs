@@ -7,7 +7,10 @@
 //! Where nobody waits, the end of an attempt looks at one number and takes no lock. No end is missed: an attempt first
 //! leaves its server and then looks whether somebody waits, a request first waits and then looks for room.
 
-use std::collections::VecDeque;
+mod group;
+mod line;
+mod place;
+
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -16,27 +19,14 @@ use super::balancer::Pick;
 use super::server::{InFlight, ServerId};
 use super::sticky::Bound;
 use super::upstream::{NobodyLeft, Upstream};
+use line::Line;
+use place::Place;
 
 /// The line of a group and of all its parts; it survives snapshots.
 #[derive(Debug, Default)]
 pub struct Queue {
     waiting: AtomicUsize,
     line: Mutex<Line>,
-}
-
-#[derive(Debug, Default)]
-struct Line {
-    places: VecDeque<Place>,
-    last: u64,
-}
-
-#[derive(Debug)]
-struct Place {
-    number: u64,
-    waiter: Waiter,
-    seat: Arc<Mutex<Seat>>,
-    /// When somebody looked for it last; 0: nobody has.
-    looked_at: u64,
 }
 
 /// What a request that waits may go to.
@@ -50,6 +40,9 @@ pub struct Waiter {
     pub bound: Option<Bound>,
     /// The rest of what a pick needs to know. Its time goes on with each look.
     pub pick: Pick<'static>,
+    /// It had its turn, and nothing came of it that was a server's doing: it stands before all others, whatever the length
+    /// of the line.
+    pub goes_first: bool,
 }
 
 /// How far a request has come that waits.
@@ -100,119 +93,100 @@ impl Queue {
     /// `size` wait already. The request need not be shed for that: they may all wait for servers that it has no use for,
     /// since the parts of a group share the line. So it has its turn at once.
     pub fn join(self: &Arc<Self>, size: usize, waiter: Waiter) -> Result<Waiting, Turn> {
+        let seat = Arc::default();
         let mut line = lock(&self.line);
-        if line.places.len() >= size {
+        if line.len() >= size && !waiter.goes_first {
             drop(line);
-            return Err(match waiter.begin() {
-                Ok(begun) => Turn::Begun(waiter.upstream, begun),
-                Err(nobody) => Turn::Nobody(nobody),
-            });
+            let now = waiter.pick.now;
+            let turn = Place::new(waiter, seat).begin(now);
+            return Err(turn.unwrap_or(Turn::Nobody(NobodyLeft::Full)));
         }
-        line.last += 1;
-        let waiting = Waiting {
+        let number = line.add(waiter, Arc::clone(&seat));
+        self.count(&line);
+        drop(line);
+        Ok(Waiting {
             queue: self.clone(),
-            number: line.last,
-            seat: Arc::default(),
-        };
-        line.places.push_back(Place {
-            number: waiting.number,
-            waiter,
-            seat: waiting.seat.clone(),
-            looked_at: 0,
-        });
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        Ok(waiting)
+            number,
+            seat,
+        })
+    }
+
+    /// Room that nobody has a use for who waits already; for one who does not wait.
+    pub fn at_once(
+        self: &Arc<Self>,
+        waiter: Waiter,
+        now: u64,
+        newest: impl Fn(&Arc<Upstream>) -> Option<Arc<Upstream>>,
+    ) -> Option<(Arc<Upstream>, InFlight)> {
+        let mut waiting = self.join(usize::MAX, waiter).ok()?;
+        waiting.look(now, newest);
+        match waiting.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Turn::Begun(upstream, begun)) => Some((upstream, begun)),
+            _ => None,
+        }
     }
 
     /// Hands servers with room to those who wait, if somebody does.
     pub fn serve(&self) {
-        if self.waiting() > 0 {
-            self.serve_line();
-        }
+        self.serve_by(Line::serve);
+    }
+
+    /// The same for the room that an attempt has left at this server.
+    pub fn serve_room(&self, left: ServerId) {
+        self.serve_by(|line| line.serve_room(left));
     }
 
     /// Tells all who wait that their group may be another now, or that a server of it comes back at another time.
     pub fn changed(&self) {
-        for place in &lock(&self.line).places {
-            let mut seat = lock(&place.seat);
+        for seat in lock(&self.line).changed() {
+            let mut seat = lock(seat);
             seat.is_changed = true;
             seat.wake();
         }
     }
 
+    fn serve_by(&self, how: impl FnOnce(&mut Line)) {
+        if self.waiting() > 0 {
+            self.serve_line(how);
+        }
+    }
+
     #[cold]
-    fn serve_line(&self) {
+    fn serve_line(&self, how: impl FnOnce(&mut Line)) {
         // Behind the number that was counted up, and before the servers' numbers are read.
         fence(Ordering::SeqCst);
         let mut line = lock(&self.line);
-        let mut full: Vec<*const Upstream> = Vec::new();
-        let mut at = 0;
-        while let Some(place) = line.places.get(at) {
-            let waiter = &place.waiter;
-            let group = Arc::as_ptr(&waiter.upstream);
-            // The next ones find no more room than the one before who could go anywhere.
-            let goes_anywhere = waiter.tried.is_empty() && waiter.bound.is_none();
-            if goes_anywhere && full.contains(&group) {
-                at += 1;
-                continue;
-            }
-            let turn = match waiter.begin() {
-                Ok(begun) => Turn::Begun(waiter.upstream.clone(), begun),
-                Err(NobodyLeft::Full) => {
-                    full.extend(goes_anywhere.then_some(group));
-                    at += 1;
-                    continue;
-                }
-                Err(nobody) => Turn::Nobody(nobody),
-            };
-            if let Some(place) = line.places.remove(at) {
-                self.waiting.fetch_sub(1, Ordering::SeqCst);
-                let mut seat = lock(&place.seat);
-                seat.outcome = Some(turn);
-                seat.wake();
-            }
-        }
-    }
-}
-
-impl Line {
-    /// Where the place with this number is: their numbers only go up.
-    fn at(&self, number: u64) -> Result<usize, usize> {
-        self.places
-            .binary_search_by_key(&number, |place| place.number)
+        how(&mut line);
+        self.count(&line);
     }
 
-    fn place(&self, number: u64) -> Option<&Place> {
-        self.places.get(self.at(number).ok()?)
+    /// How often somebody was tried for room so far.
+    #[cfg(test)]
+    fn tries(&self) -> usize {
+        lock(&self.line).tries.get()
     }
-}
 
-impl Waiter {
-    fn begin(&self) -> Result<InFlight, NobodyLeft> {
-        let tried = &self.tried;
-        let pick = Pick { tried, ..self.pick };
-        let bound = self.bound.as_ref();
-        let had = bound.and_then(|bound| self.upstream.begin_at(bound, &pick));
-        had.map_or_else(|| self.upstream.begin(&pick), Ok)
+    /// Under the line's lock.
+    fn count(&self, line: &Line) {
+        self.waiting.store(line.len(), Ordering::SeqCst);
     }
 }
 
 impl Waiting {
     /// Looks for room at `now` (milliseconds by a clock that only goes on) in the `newest` group, behind those who came
-    /// before: for all who wait for the same, so that the first who hears of a change does not overtake them.
+    /// before: for all who wait, so that the first who hears of a change does not overtake them.
     pub fn look(
         &self,
         now: u64,
-        newest: impl FnOnce(&Upstream) -> Option<Arc<Upstream>>,
+        newest: impl Fn(&Arc<Upstream>) -> Option<Arc<Upstream>>,
     ) -> Outlook {
         let mut line = lock(&self.queue.line);
-        let Some(own) = line.place(self.number) else {
+        let Some(old) = line.upstream(self.number).cloned() else {
             // It has its turn already.
             return Outlook::default();
         };
-        let (old, looked_at) = (own.waiter.upstream.clone(), own.looked_at);
         // Under the lock, so that nobody puts an older one in the place of a newer.
-        let Some(newest) = newest(&old) else {
+        let Some(new) = newest(&old) else {
             return Outlook {
                 is_over: true,
                 ..Outlook::default()
@@ -220,24 +194,16 @@ impl Waiting {
         };
         let outlook = Outlook {
             is_over: false,
-            again_at: newest.next_return(now),
+            again_at: new.next_return(now),
         };
-        let is_same = Arc::ptr_eq(&old, &newest);
-        if is_same && looked_at >= now {
-            // Another one who waits has looked for all.
-            return outlook;
+        if line.needs_look(self.number, now) || !Arc::ptr_eq(&old, &new) {
+            // Behind the number that was counted up, and before the servers' numbers are read.
+            fence(Ordering::SeqCst);
+            let unused = line.look(newest);
+            self.queue.count(&line);
+            drop(line);
+            drop(unused);
         }
-        for place in &mut line.places {
-            place.looked_at = place.looked_at.max(now);
-            place.waiter.pick.now = place.waiter.pick.now.max(now);
-            if !is_same && Arc::ptr_eq(&old, &place.waiter.upstream) {
-                place.waiter.upstream = newest.clone();
-            }
-        }
-        drop(line);
-        // A whole group may go with it.
-        drop(old);
-        self.queue.serve();
         outlook
     }
 
@@ -258,11 +224,8 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut line = lock(&self.queue.line);
-        let place = line.at(self.number).ok();
-        let place = place.and_then(|at| line.places.remove(at));
-        if place.is_some() {
-            self.queue.waiting.fetch_sub(1, Ordering::SeqCst);
-        }
+        line.leave(self.number);
+        self.queue.count(&line);
         drop(line);
         // A server that was handed over already makes room, for which the lock must be free.
         let unused = lock(&self.seat).outcome.take();

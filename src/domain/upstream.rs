@@ -24,7 +24,7 @@ use crate::spec::{
 };
 use carry::{carried_over, tiers};
 
-pub use begin::NobodyLeft;
+pub use begin::{NobodyLeft, Room};
 pub use limits::{Retry, Timeouts};
 
 use members::MemberName;

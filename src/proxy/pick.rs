@@ -43,6 +43,7 @@ impl Proxy {
                     tried: Vec::new(),
                     bound: ctx.bound,
                     pick,
+                    goes_first: false,
                 }));
             }
             Err(nobody) => return Err(reason(nobody)),

@@ -9,7 +9,7 @@ use super::{Proxy, RequestCtx, failure, pick};
 use crate::clock;
 use crate::domain::balancer::Pick;
 use crate::domain::queue::Waiter;
-use crate::domain::server::{InFlight, Server};
+use crate::domain::server::{InFlight, Server, ServerId};
 use crate::domain::upstream::{NobodyLeft, Upstream};
 use crate::ports::server_tls::ServerTls;
 use crate::ports::telemetry::{Reason, RetryCause as Counted};
@@ -128,8 +128,13 @@ impl Proxy {
         let failed = ctx.server().map(|server| server.id());
         let mut tried = ctx.tried().to_vec();
         tried.extend(failed);
-        // An answer at hand is better than a wait.
-        let Some(Again::Begins(upstream, server)) = self.next(ctx, &tried) else {
+        let begun = match self.next(ctx, &tried, false) {
+            Some(Again::Begins(upstream, server)) => Some((upstream, server)),
+            // An answer at hand is better than a wait.
+            Some(Again::Waits(waiter)) => self.at_once(waiter),
+            None => None,
+        };
+        let Some((upstream, server)) = begun else {
             return Ok(());
         };
         if !self.spend(&upstream) {
@@ -156,7 +161,7 @@ impl Proxy {
         if !is_allowed {
             return false;
         }
-        let Some(again) = self.next(ctx, ctx.tried()) else {
+        let Some(again) = self.next(ctx, ctx.tried(), is_stale) else {
             return false;
         };
         let (Again::Begins(upstream, _) | Again::Waits(Waiter { upstream, .. })) = &again;
@@ -211,21 +216,35 @@ impl Proxy {
         }) && has_time(ctx)
     }
 
-    /// Another server of the same group, as it is now; none if the group is gone.
-    fn next(&self, ctx: &RequestCtx, tried: &[crate::domain::server::ServerId]) -> Option<Again> {
+    /// Another server of the same group, as it is now; none if the group is gone. A request that has asked nothing of the
+    /// server whose turn it had goes before those who wait, any other stands behind them: when one server of a group that
+    /// works to its limit fails, what failed there would take the others' room from those who have not been served at all.
+    fn next(&self, ctx: &RequestCtx, tried: &[ServerId], goes_first: bool) -> Option<Again> {
         let snapshot = self.snapshot.load();
         let upstream = snapshot.same(ctx.upstream.as_deref()?)?;
         let pick = pick::pick(tried, ctx.key, clock::monotonic_ms());
-        match pick::begin(upstream, ctx.bound.as_ref(), &pick) {
+        let begun = match upstream.has_line() && !goes_first {
+            false => pick::begin(upstream, ctx.bound.as_ref(), &pick),
+            true => Err(NobodyLeft::Full),
+        };
+        match begun {
             Ok(begun) => Some(Again::Begins(upstream.clone(), begun)),
             Err(NobodyLeft::Full) if upstream.queue_size() > 0 => Some(Again::Waits(Waiter {
                 tried: tried.to_vec(),
                 pick: Pick { tried: &[], ..pick },
                 upstream: upstream.clone(),
                 bound: ctx.bound,
+                goes_first,
             })),
             Err(_) => None,
         }
+    }
+
+    /// A server with room that nobody has a use for who waits already.
+    fn at_once(&self, waiter: Waiter) -> Option<(Arc<Upstream>, InFlight)> {
+        let queue = waiter.upstream.queue().clone();
+        let newest = |old: &Arc<Upstream>| self.snapshot.load().same(old).cloned();
+        queue.at_once(waiter, clock::monotonic_ms(), newest)
     }
 }
 

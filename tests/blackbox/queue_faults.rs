@@ -3,6 +3,7 @@
 use super::queue::{limited, sent, wait_for_line};
 use crate::support::{Edge, Origin, Reply, until};
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -87,4 +88,40 @@ fn the_end_of_an_ejection_sends_one_request_and_not_the_line() {
     let tried = shown["servers"][0]["status"]["requests"].as_u64().unwrap();
     // About 2 s for all, and a trial each half second.
     assert!(tried <= 10, "{tried}");
+}
+
+#[test]
+fn a_request_whose_kept_connection_was_closed_keeps_its_turn() {
+    let origin = Origin::start();
+    let servers = json!([limited(&origin, 1)]);
+    let web = json!({ "servers": servers, "queue": { "size": 9, "timeout": "20s" } });
+    let edge = Edge::builder()
+        .with(&json!({ "upstreams": { "web": web } }).to_string())
+        .route("*", "web")
+        .start();
+    assert_eq!(edge.client().get("/0", &[]).status, 200);
+    let is_first = AtomicBool::new(true);
+    origin.by(move |seen| match seen.path.as_str() {
+        "/1" if is_first.swap(false, Ordering::Relaxed) => Reply::Close,
+        _ => Reply::Name,
+    });
+    origin.hold();
+    let mut clients = vec![sent(&edge, "/1")];
+    origin.wait_for(2);
+    for number in 2..5 {
+        clients.push(sent(&edge, &format!("/{number}")));
+        wait_for_line(&edge, number - 1);
+    }
+    origin.release();
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+    }
+    // The place that it left goes to the first in line, the next one is its own.
+    let seen = origin.requests().into_iter();
+    let paths: Vec<String> = seen.map(|seen| seen.path).collect();
+    assert_eq!(paths, ["/0", "/1", "/2", "/1", "/3", "/4"]);
+    assert_eq!(
+        edge.record("/1")["attempts"][0]["failure"],
+        "upstream_reset"
+    );
 }

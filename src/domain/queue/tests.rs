@@ -7,6 +7,8 @@ use crate::domain::server::Health;
 use crate::domain::snapshot::Snapshot;
 use crate::spec::{Name, Spec};
 
+mod cost;
+
 /// A group of servers with these limits, one of rack `a` and one of rack `b` in turn.
 fn snapshot(limits: &[u32], before: Option<&Snapshot>) -> Snapshot {
     let server = |(at, limit): (usize, &u32)| {
@@ -32,15 +34,23 @@ fn part(snapshot: &Snapshot) -> Arc<Upstream> {
     snapshot.serving(route, "a").unwrap().clone()
 }
 
-fn join(upstream: &Arc<Upstream>, tried: &[ServerId]) -> Waiting {
-    let waiter = Waiter {
+fn waiter(upstream: &Arc<Upstream>) -> Waiter {
+    Waiter {
         upstream: upstream.clone(),
-        tried: tried.to_vec(),
+        tried: Vec::new(),
         bound: None,
         pick: Pick::new(&[], 1),
+        goes_first: false,
+    }
+}
+
+fn join(upstream: &Arc<Upstream>, tried: &[ServerId]) -> Waiting {
+    let waiter = Waiter {
+        tried: tried.to_vec(),
+        ..waiter(upstream)
     };
     let waiting = upstream.queue().join(100, waiter).unwrap();
-    assert!(!waiting.look(1, |_| Some(upstream.clone())).is_over);
+    assert!(!waiting.look(1, |old| Some(old.clone())).is_over);
     waiting
 }
 
@@ -80,14 +90,8 @@ fn who_comes_while_there_is_room_has_it_at_once_and_a_full_line_takes_no_one() {
     let mut first = join(&web, &[]);
     let _busy = served(&mut first).unwrap();
     let _second = join(&web, &[]);
-    let waiter = Waiter {
-        upstream: web.clone(),
-        tried: Vec::new(),
-        bound: None,
-        pick: Pick::new(&[], 1),
-    };
     assert!(matches!(
-        web.queue().join(1, waiter),
+        web.queue().join(1, waiter(&web)),
         Err(Turn::Nobody(NobodyLeft::Full))
     ));
     assert_eq!(web.queue().waiting(), 1);
@@ -99,12 +103,6 @@ fn a_line_full_of_others_keeps_no_one_from_a_server_that_they_have_no_use_for() 
     let (web, part) = (web(&snapshot), part(&snapshot));
     let busy = begin(&part);
     let _waits = join(&part, &[]);
-    let waiter = |upstream: &Arc<Upstream>| Waiter {
-        upstream: upstream.clone(),
-        tried: Vec::new(),
-        bound: None,
-        pick: Pick::new(&[], 1),
-    };
     let Err(Turn::Begun(_, other)) = web.queue().join(1, waiter(&web)) else {
         panic!("the other server is free");
     };
@@ -149,7 +147,7 @@ fn who_may_only_go_to_a_server_that_is_ejected_and_full_waits_for_it() {
     };
     assert_eq!(part.begin(&pick).unwrap_err(), NobodyLeft::Full);
     let mut line = [join(&part, &[]), join(&part, &[])];
-    line[0].look(20, |_| Some(part.clone()));
+    line[0].look(20, |old| Some(old.clone()));
     drop(busy);
     let _begun = served(&mut line[0]).unwrap();
     assert!(turn(&mut line[1]).is_pending());

@@ -74,7 +74,7 @@ impl Drop for InFlight {
         }
         // Sequentially consistent, so that either this sees who waits or the one who waits sees the room.
         state.in_flight.fetch_sub(1, Ordering::SeqCst);
-        state.queue().serve();
+        state.queue().serve_room(state.id());
     }
 }
 

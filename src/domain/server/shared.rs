@@ -10,7 +10,7 @@ use crate::spec::StartHealth;
 
 /// The identity of a [`ServerState`] within this process: one for each (upstream, address) for as
 /// long as it is a member. A server that is removed and added again is a new one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerId(u64);
 
 impl ServerId {

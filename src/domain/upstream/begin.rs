@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::Upstream;
+use super::stick::goes_on;
 use crate::domain::balancer::Pick;
 use crate::domain::server::{InFlight, Server};
 use crate::spec::WhenAllDown;
@@ -41,6 +42,36 @@ impl Upstream {
                 && !server.shared().ejection().is_out(pick.now)
         };
         self.servers.iter().any(is_full)
+    }
+}
+
+/// Whom the room at a server is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Whoever was not tried there.
+    ForAll,
+    /// Those who are bound to it: it drains.
+    ForItsOwn,
+    /// Those who have no other server to wait for.
+    AtLast,
+    /// Nobody.
+    None,
+}
+
+impl Upstream {
+    /// Whom room at this server of the group is for, at `now`.
+    pub fn room(&self, server: &Server, now: u64) -> Room {
+        let is_out = server.shared().ejection().is_out(now);
+        let tries_any = self.when_all_down == WhenAllDown::TryAny;
+        if server.is_usable() && !is_out {
+            Room::ForAll
+        } else if server.is_usable() || tries_any && server.is_let() {
+            Room::AtLast
+        } else if self.sticky.is_some() && goes_on(server, now) {
+            Room::ForItsOwn
+        } else {
+            Room::None
+        }
     }
 }
 

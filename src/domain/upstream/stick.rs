@@ -28,7 +28,7 @@ impl Upstream {
 }
 
 /// Whether a server goes on with the clients that it has. A draining one does: that is what draining is for.
-fn goes_on(server: &Server, now: u64) -> bool {
+pub(super) fn goes_on(server: &Server, now: u64) -> bool {
     server.weight() > 0
         && matches!(server.admin(), Admin::Up | Admin::Drain)
         && server.health() != Health::Down
