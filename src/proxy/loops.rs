@@ -1,3 +1,5 @@
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
@@ -34,7 +36,7 @@ impl LoopGuard {
 
     /// Whether this request has been here and would go to a listener of ours again.
     pub(super) fn closes(&self, head: &RequestHeader, server: &Server) -> bool {
-        self.may_be_ours(server.address()) && self.knows(head)
+        self.knows(head) && self.may_be_ours(server.address())
     }
 
     /// Notes in a request that it was here, if the server of its attempt may be a listener of ours.
@@ -55,6 +57,7 @@ impl LoopGuard {
                 own.port() == server.port()
                     && (own.ip().is_unspecified() || own.ip() == server.ip())
             }
+            (Address::Unix(own), Address::Unix(server)) => own == server || are_one(own, server),
             (own, server) => own == server,
         })
     }
@@ -68,9 +71,33 @@ impl LoopGuard {
     }
 }
 
+/// Whether two paths are one socket, whatever links and dots lead to it. Nobody asks who has not Unix sockets on both sides.
+fn are_one(a: &str, b: &str) -> bool {
+    let file = |path: &str| fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    matches!((file(a), file(b)), (Ok(a), Ok(b)) if a == b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_socket_is_ours_by_whatever_path_it_is_reached() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let address = |name: &str| Address::Unix(path(name).to_str().unwrap().into());
+        let _sockets = ["a", "b"].map(|name| UnixListener::bind(path(name)).unwrap());
+        std::os::unix::fs::symlink(path("a"), path("link")).unwrap();
+        let guard = LoopGuard::new([address("a")]);
+        fs::create_dir(path("d")).unwrap();
+        for name in ["a", "./a", "d/../a", "link"] {
+            assert!(guard.may_be_ours(&address(name)), "{name}");
+        }
+        for name in ["b", "none"] {
+            assert!(!guard.may_be_ours(&address(name)), "{name}");
+        }
+    }
 
     #[test]
     fn a_server_may_be_ours_if_a_listener_has_its_address_or_its_port_on_all() {
