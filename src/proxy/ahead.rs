@@ -12,7 +12,7 @@ use super::failure;
 /// What is still to come of a request for a server of HTTP/2 when an attempt begins.
 ///
 /// There Pingora counts a server's silence from the request's beginning, with a limit that is fixed before, and nothing
-/// else ends a single stream. So a body that takes its time has a connection of its own, on which the time is ours to keep.
+/// else ends a single stream. So a body that takes its time has a connection of its own meanwhile, on which the time is ours to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Ahead {
     /// Nothing: the server's time begins now.

@@ -23,7 +23,8 @@ use crate::spec::{Address, Protocol, SendProxyProtocol, ServerName};
 /// How to connect to a server. Pingora's own defaults have no time limits at all.
 ///
 /// `is_stale`: a kept connection was no good for this request. Over HTTP/2 it gets one of its own, since
-/// Pingora keeps one that the server takes leave on for as long as others use it. So does a body that is `ahead`.
+/// Pingora keeps one that the server takes leave on for as long as others use it. A body that is `ahead` has one for as long
+/// as it takes.
 pub(super) fn to(
     server: &Server,
     upstream: &Upstream,
@@ -67,8 +68,12 @@ pub(super) fn to(
             options.write_timeout = timeouts.write;
             options.idle_timeout = timeouts.idle;
             if upstream.protocol() == Protocol::Http2 {
-                let is_shared = upstream.keeps_connections() && !is_stale;
-                multiplex(&mut peer, is_shared && ahead != Ahead::Body);
+                let use_of = match (upstream.keeps_connections() && !is_stale, ahead) {
+                    (false, _) => Use::Once,
+                    (true, Ahead::Body) => Use::InTurn,
+                    (true, _) => Use::Shared,
+                };
+                multiplex(&mut peer, use_of);
                 if ahead != Ahead::Nothing {
                     peer.options.read_timeout = Some(LONGEST);
                     // Pingora would go on without the rest of the body.
@@ -152,8 +157,18 @@ pub(super) fn end_by(peer: &mut HttpPeer, deadline: Option<Instant>) {
     }
 }
 
+/// Who may use a connection of HTTP/2.
+enum Use {
+    /// Many requests at a time.
+    Shared,
+    /// One request at a time, and the next that comes soon.
+    InTurn,
+    /// One request.
+    Once,
+}
+
 /// HTTP/2 and nothing else: what needs it, such as gRPC, would fail in odd ways over another.
-fn multiplex(peer: &mut HttpPeer, is_shared: bool) {
+fn multiplex(peer: &mut HttpPeer, use_of: Use) {
     let options = &mut peer.options;
     options.set_http_version(2, 2);
     options.max_h2_streams = STREAMS;
@@ -163,12 +178,24 @@ fn multiplex(peer: &mut HttpPeer, is_shared: bool) {
     options.h2_connection_window_size = u32::try_from(STREAMS)
         .ok()
         .and_then(|n| WINDOW.checked_mul(n));
-    if !is_shared {
-        // HTTP/2 has no header that asks for the end of a connection: it is left to itself.
-        options.idle_timeout = Some(Duration::ZERO);
-        peer.group_key = fastrand::u64(1..);
+    match use_of {
+        Use::Shared => {}
+        Use::InTurn => {
+            options.max_h2_streams = 1;
+            // The body may be too long to be sent again.
+            options.idle_timeout = Some(options.idle_timeout.map_or(FRESH, |idle| idle.min(FRESH)));
+            peer.group_key ^= IN_TURN;
+        }
+        Use::Once => {
+            // HTTP/2 has no header that asks for the end of a connection: it is left to itself.
+            options.idle_timeout = Some(Duration::ZERO);
+            peer.group_key = fastrand::u64(1..);
+        }
     }
 }
+
+/// What tells connections with one request at a time from the others to the same server.
+const IN_TURN: u64 = 0xd1b5_4a32_d192_ed03;
 
 /// Requests at a time over one connection, if the server allows as many.
 const STREAMS: usize = 100;

@@ -2,12 +2,13 @@
 
 use super::http2::{H2, answer, runtime};
 use super::http2_origin::{Call, H2Origin, edge_of, tell};
-use crate::support::{Edge, PATIENCE, pause};
+use crate::support::{Client, Edge, PATIENCE, pause};
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::ResponseFuture;
 use http::Request;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -177,3 +178,62 @@ fn short_bodies_share_a_connection() {
     // One that is late on a busy machine has its own.
     assert!(origin.connections() < 10, "{}", origin.connections());
 }
+
+#[test]
+fn a_crowd_of_uploads_loses_none_and_needs_no_connection_for_each() {
+    let origin = H2Origin::start(|mut call: Call| async move {
+        let length = call.body().await.len();
+        let number = call.header("x-number").unwrap();
+        call.answer(format!("{number} {length}"), None);
+    });
+    let edge = edge_of(&[origin.address()]).start();
+    let post = |client: &mut Client, number: usize, length: usize| {
+        let number = number.to_string();
+        let answer = client.request("POST", "/", &[("X-Number", &number)], &vec![b'x'; length]);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.text(), format!("{number} {length}"));
+    };
+    let (uploads, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let mut took: Vec<Duration> = Vec::new();
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CROWD)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut client = edge.client();
+                    loop {
+                        let number = uploads.fetch_add(1, Ordering::Relaxed);
+                        if number >= UPLOADS {
+                            return;
+                        }
+                        post(&mut client, number, 32 << 10);
+                    }
+                })
+            })
+            .collect();
+        let beside = scope.spawn(|| {
+            let (mut client, mut took) = (edge.client(), Vec::new());
+            while !is_over.load(Ordering::Relaxed) {
+                let start = Instant::now();
+                post(&mut client, UPLOADS, 100);
+                took.push(start.elapsed());
+            }
+            took
+        });
+        clients.into_iter().for_each(|it| it.join().unwrap());
+        is_over.store(true, Ordering::Relaxed);
+        took = beside.join().unwrap();
+    });
+    took.sort();
+    println!(
+        "{UPLOADS} uploads over {} connections; {} short bodies beside them, p50 {:?}, p99 {:?}",
+        origin.connections(),
+        took.len(),
+        took[took.len() / 2],
+        took[took.len() * 99 / 100],
+    );
+    assert!(origin.connections() < 3 * CROWD, "{}", origin.connections());
+    assert_eq!(failures(&edge), json!(0));
+}
+
+const CROWD: usize = 64;
+const UPLOADS: usize = 640;
