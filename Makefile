@@ -6,7 +6,7 @@ CARGO ?= cargo
 
 # For each target of `make fuzz`.
 SECONDS_EACH ?= 60
-FUZZ_TARGETS ?= guard guarded_connection host_and_path nginx_upstream proxy_header
+FUZZ_TARGETS ?= guard guarded_connection guarded_frames host_and_path nginx_upstream proxy_header
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'

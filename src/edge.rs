@@ -227,6 +227,13 @@ pub fn guarded(stream: Stream, limits: Arc<GuardLimits>) -> Stream {
     Box::new(Guard::new(stream, limits, None))
 }
 
+/// What a connection with HTTP/2 goes through.
+#[cfg(fuzzing)]
+pub fn guarded_http2(stream: Stream, limits: Arc<GuardLimits>) -> Stream {
+    let rest = Arc::new(rest::Rest::new(Instant::now(), None));
+    Box::new(Guard::of_http2(stream, limits, None, rest, Metrics::new()))
+}
+
 /// Where a connection comes from; with a PROXY header, what that says.
 fn remote(stream: &Stream) -> Option<IpAddr> {
     let digest = stream.get_socket_digest()?;
@@ -297,8 +304,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Edge<A> {
             Protocol::Http2 => {
                 let limits = entrance.limits.clone();
                 let place = Arc::new(place);
+                let metrics = self.metrics.clone();
                 let guarded = |rest| -> Stream {
-                    let guard = Guard::of_http2(stream, limits, certificate, rest);
+                    let guard = Guard::of_http2(stream, limits, certificate, rest, metrics);
                     Box::new(guard.with_place(Box::new(place.clone())))
                 };
                 let proxy = entrance.proxy.clone();

@@ -323,8 +323,8 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         // A body that breaks a rule ends here: what its head said is in the log already.
         let rule = strictness::rule(session, ctx);
-        let of_rule = rule.map(Reason::from);
-        let reason = of_rule
+        let of_edge = rule.map(Reason::from).or_else(|| failure::cut(session));
+        let reason = of_edge
             .or(ctx.reason)
             .unwrap_or_else(|| failure::reason(error));
         ctx.reason = Some(reason);

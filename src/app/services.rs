@@ -140,6 +140,7 @@ fn edge(
             limits: Arc::new(guard_limits(&listener.limits)),
             http2_limits: Http2Limits {
                 streams: listener.limits.h2_streams,
+                requests: listener.limits.keepalive_requests,
                 idle: listener.limits.h2_idle,
                 header_size: u32::try_from(listener.limits.header_size).unwrap_or(u32::MAX),
             },

@@ -6,7 +6,9 @@
 
 mod closing;
 mod deadline;
+mod frame;
 mod frames;
+mod multiplexed;
 mod plumbing;
 mod reading;
 mod refused;
@@ -29,6 +31,7 @@ use self::reading::Stage;
 use super::half_heads::{HalfHead, HalfHeads};
 use super::rest::Rest;
 use crate::ports::client_connection::{ClientConnection, SeenCertificate};
+use crate::ports::telemetry::Metrics;
 use crate::strict::HeadLimits;
 
 /// What one client may take.
@@ -110,15 +113,18 @@ impl Guard {
         self
     }
 
-    /// Guards one that carries HTTP/2, which is passed on as it is: only its times are kept, and when it rests. Its requests have no record.
+    /// Guards one that carries HTTP/2, which is passed on as it is, but for streams that take too long: they are cut. Its requests
+    /// have no record.
     pub(super) fn of_http2(
         stream: Stream,
         limits: Arc<GuardLimits>,
         certificate: Option<Arc<dyn SeenCertificate>>,
         rest: Arc<Rest>,
+        metrics: Metrics,
     ) -> Self {
         let mut guard = Self::new(stream, limits, None);
-        guard.stage = Stage::Frames(Frames::new(Instant::now(), rest));
+        let frames = Frames::new(Instant::now(), rest, metrics);
+        guard.stage = Stage::Frames(Box::new(frames));
         guard.digest = certificate.and_then(|certificate| digest(Box::new(certificate)));
         guard
     }
@@ -141,4 +147,25 @@ fn digest(user_data: Box<dyn Any + Send + Sync>) -> Option<Arc<ProxyDigest>> {
     let response = ResponseHeader::build_no_case(StatusCode::OK, Some(0)).ok()?;
     let digest = ProxyDigest::new(Box::new(response), Some(user_data));
     Some(Arc::new(digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    pub(super) fn limits() -> GuardLimits {
+        GuardLimits {
+            head: HeadLimits {
+                size: 1 << 15,
+                count: 100,
+            },
+            header_timeout: Some(10 * SECOND),
+            body_timeout: Some(30 * SECOND),
+            body_size: None,
+            keepalive_timeout: None,
+            min_rate: Some(240),
+        }
+    }
 }

@@ -23,6 +23,8 @@ use crate::strict::Rule;
 pub struct Http2Limits {
     /// Requests at a time.
     pub streams: u32,
+    /// Requests in all, until the client is asked to take another connection.
+    pub requests: Option<u32>,
     /// How long a connection may be without a request.
     pub idle: Option<Duration>,
     /// The size of a head, as RFC 9113 section 6.5.2 counts it.
@@ -34,6 +36,7 @@ struct Http2Proxy<A> {
     proxy: Arc<A>,
     options: HttpServerOptions,
     limits: Http2Limits,
+    rest: Arc<Rest>,
     /// Requests that have been answered, and not been logged yet, keep it.
     _place: SharedPlace,
 }
@@ -41,8 +44,8 @@ struct Http2Proxy<A> {
 /// A connection's place, counted until the socket is closed and every request is over.
 type SharedPlace = Arc<dyn Any + Send + Sync>;
 
-/// Serves a connection until one side ends it. It is asked to end when the process is, and when no request was under way
-/// for as long as the limits say: with GOAWAY, so that a request that crosses it is served (RFC 9113 section 6.8). A client
+/// Serves a connection until one side ends it. It is asked to end when the process is, when it has had all its requests, and
+/// when none was under way for as long as the limits say: with GOAWAY, so that a request that crosses it is served (RFC 9113 section 6.8). A client
 /// that does not take leave is left, but not while it is owed an answer.
 pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     proxy: Arc<A>,
@@ -51,9 +54,9 @@ pub(super) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     guarded: impl FnOnce(Arc<Rest>) -> Stream,
     stopping: impl Future<Output = ()>,
 ) -> Option<Stream> {
-    let rest = Arc::new(Rest::new(Instant::now()));
+    let rest = Arc::new(Rest::new(Instant::now(), limits.requests));
     let (leave, asked_to_leave) = watch::channel(false);
-    let proxy = Arc::new(Http2Proxy::new(proxy, limits, place));
+    let proxy = Arc::new(Http2Proxy::new(proxy, limits, rest.clone(), place));
     tokio::select! {
         biased;
         next = proxy.process_new(guarded(rest.clone()), &asked_to_leave) => next,
@@ -72,13 +75,14 @@ async fn left(
     tokio::select! {
         () = stopping => {}
         () = rest.lasts(Instant::now(), idle) => {}
+        () = rest.used_up() => {}
     }
     leave.send_replace(true);
     rest.lasts(Instant::now(), MOMENT).await;
 }
 
 impl<A> Http2Proxy<A> {
-    fn new(proxy: Arc<A>, limits: Http2Limits, place: SharedPlace) -> Self {
+    fn new(proxy: Arc<A>, limits: Http2Limits, rest: Arc<Rest>, place: SharedPlace) -> Self {
         let mut options = HttpServerOptions::default();
         // Without TLS Pingora asks for this; over TLS it goes by ALPN.
         options.h2c = true;
@@ -86,6 +90,7 @@ impl<A> Http2Proxy<A> {
             proxy,
             options,
             limits,
+            rest,
             _place: place,
         }
     }
@@ -98,6 +103,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Http2Proxy<A> {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        self.rest.serve();
         refuse_connect(session.req_header_mut());
         self.proxy.process_new_http(session, shutdown).await
     }

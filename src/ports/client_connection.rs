@@ -59,6 +59,13 @@ pub enum Verdict {
     Http,
 }
 
+/// The code by which the proxy hears that the edge has cut a stream of HTTP/2 whose body does not end behind its answer. No
+/// client has a reason to send it (RFC 9113 section 7).
+pub const LATE_BODY: u32 = 0xf0e1_0001;
+
+/// The same where the client does not take its answer.
+pub const SLOW_READER: u32 = 0xf0e1_0002;
+
 const NONE: u8 = 0;
 const TUNNEL: u8 = 1;
 const HTTP: u8 = 2;

@@ -17,8 +17,8 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
 pub use labels::{
-    ChangeOutcome, HandshakeFailure, HandshakeResult, Label, NameAnswer, ProbeResult, Rejection,
-    RetryCause, SourceAnswer, StatusClass,
+    ChangeOutcome, HandshakeFailure, HandshakeResult, Http2Code, Label, NameAnswer, ProbeResult,
+    Rejection, RetryCause, SourceAnswer, StatusClass,
 };
 pub use reason::Reason;
 
@@ -53,6 +53,9 @@ impl Metrics {
             connections_rejected: CounterSet::default(),
             handshakes: CounterSet::default(),
             handshake_failures: CounterSet::default(),
+            http2_refused: AtomicU64::new(0),
+            http2_resets: CounterSet::default(),
+            http2_goaways: CounterSet::default(),
             access_log_dropped: AtomicU64::new(0),
             changes: CounterSet::default(),
             store_failures: AtomicU64::new(0),
@@ -113,6 +116,21 @@ impl Metrics {
     /// A TLS handshake with a client has failed.
     pub fn handshake_failed(&self, cause: HandshakeFailure) {
         self.0.handshake_failures.increment(cause);
+    }
+
+    /// So many requests over HTTP/2 were refused before they came to the proxy.
+    pub fn http2_refused(&self, requests: u64) {
+        add(&self.0.http2_refused, requests);
+    }
+
+    /// A stream of a client was ended with RST_STREAM.
+    pub fn http2_reset(&self, code: Http2Code) {
+        self.0.http2_resets.increment(code);
+    }
+
+    /// A client's connection was ended with GOAWAY, for a fault.
+    pub fn http2_goaway(&self, code: Http2Code) {
+        self.0.http2_goaways.increment(code);
     }
 
     /// So many lines of the access log were lost.
@@ -244,6 +262,9 @@ struct Inner {
     connections_rejected: CounterSet<Rejection>,
     handshakes: CounterSet<HandshakeResult>,
     handshake_failures: CounterSet<HandshakeFailure>,
+    http2_refused: AtomicU64,
+    http2_resets: CounterSet<Http2Code>,
+    http2_goaways: CounterSet<Http2Code>,
     access_log_dropped: AtomicU64,
     changes: CounterSet<ChangeOutcome>,
     store_failures: AtomicU64,

@@ -73,6 +73,9 @@ pub struct RequestCtx {
     upload: Option<Box<Upload>>,
 }
 
+/// Of the time in which a client takes a part of a response, where that is taken for the server's silence.
+const LONGEST_PART: Duration = Duration::from_secs(60);
+
 /// A failure counts as an answer that took this long: the server that refuses fastest would draw the
 /// most requests otherwise.
 const FAILED: Duration = Duration::from_secs(1);
@@ -304,7 +307,7 @@ impl RequestCtx {
     /// The attempt under way got this status.
     pub(super) fn answered(&mut self, status: u16) {
         let asked = self.asks_for_tunnel;
-        let longest_write = self.longest_write;
+        let longest_write = self.longest_write.map(|longest| longest.min(LONGEST_PART));
         self.upload = None;
         match status {
             101 => self.silence = None,

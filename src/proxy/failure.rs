@@ -1,4 +1,6 @@
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::Version;
@@ -8,6 +10,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
+use crate::ports::client_connection::{LATE_BODY, SLOW_READER};
 use crate::ports::telemetry::Reason;
 use crate::strict::Rule;
 
@@ -35,6 +38,7 @@ pub(super) fn reason(error: &Error) -> Reason {
         (_, Custom("Unframed")) => Reason::HttpVersion,
         (ErrorSource::Upstream, Custom("PingTimedout")) => Reason::UpstreamTimeout,
         (ErrorSource::Upstream, _) if is_tls_alert(error) => Reason::UpstreamTls,
+        (ErrorSource::Upstream, _) if is_malformed(error) => Reason::UpstreamInvalidResponse,
         (ErrorSource::Upstream, H2Error) => Reason::UpstreamReset,
         (ErrorSource::Upstream, ReadTimedout | WriteTimedout) => Reason::UpstreamTimeout,
         (ErrorSource::Upstream, ReadError | WriteError | ConnectionClosed) => Reason::UpstreamReset,
@@ -45,10 +49,35 @@ pub(super) fn reason(error: &Error) -> Reason {
 
 /// Whether the edge would wait no longer for the client: a time limit of the system's has a number.
 fn was_cut(error: &Error) -> bool {
-    let cause = error.root_cause().downcast_ref::<io::Error>();
+    let cause = error.root_cause();
+    let of_http2 = cause.downcast_ref().and_then(h2::Error::get_io);
+    let cause = cause.downcast_ref::<io::Error>().or(of_http2);
     cause.is_some_and(|cause| {
         cause.kind() == io::ErrorKind::TimedOut && cause.raw_os_error().is_none()
     })
+}
+
+/// Why the edge has cut a stream of HTTP/2, if it has. What Pingora says of a write that fails does not tell; the stream does.
+pub(super) fn cut(session: &mut Session) -> Option<Reason> {
+    let ServerSession::H2(stream) = session.as_downstream_mut() else {
+        return None;
+    };
+    let mut context = Context::from_waker(Waker::noop());
+    let Poll::Ready(end) = Pin::new(&mut stream.idle()).poll(&mut context) else {
+        return None;
+    };
+    match end.map(u32::from) {
+        Ok(LATE_BODY) => Some(Rule::BodyTimeout.into()),
+        Ok(SLOW_READER) => Some(Reason::ClientSlow),
+        Err(error) if was_cut(&error) => Some(Reason::ClientSlow),
+        _ => None,
+    }
+}
+
+/// Whether what came over HTTP/2 was none: its reader says so itself then, and not the server.
+fn is_malformed(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<h2::Error>();
+    cause.is_some_and(h2::Error::is_library)
 }
 
 /// Whether the server ended its side of TLS with a fatal alert. In TLS 1.3 it looks at our certificate when the handshake is

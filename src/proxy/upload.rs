@@ -30,20 +30,17 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// How long a client may take for a part of a response over HTTP/2: Pingora has one limit for all of it, while the rate
-    /// lets a client take it in small steps.
+    /// How long a client may take for a part of a response over HTTP/2 at the lowest rate: what Pingora waits for in one go. The
+    /// edge sees the steps, and how long each of them takes.
     pub(super) fn longest_write(self) -> Option<Duration> {
         let part = self.rate.map(|rate| PART / u64::from(rate.max(1)));
-        let part = part.unwrap_or_default().min(LONGEST_PART);
-        self.pause?.checked_add(Duration::from_secs(part))
+        self.pause?
+            .checked_add(Duration::from_secs(part.unwrap_or_default()))
     }
 }
 
 /// The most that Pingora reads of a response at once.
 const PART: u64 = 64 * 1024;
-
-/// In seconds. Less than the default rate would allow: a response that nobody takes is held in memory for as long.
-const LONGEST_PART: u64 = 30;
 
 struct Came {
     began: Instant,

@@ -11,7 +11,7 @@ use tokio::{net::TcpStream, runtime::Runtime, task::JoinHandle, time::timeout};
 /// One connection of HTTP/2, driven by a task of its own.
 pub(crate) struct H2 {
     pub(crate) send: SendRequest<Bytes>,
-    connection: JoinHandle<Result<(), h2::Error>>,
+    pub(crate) connection: JoinHandle<Result<(), h2::Error>>,
 }
 
 pub(crate) struct Answer {

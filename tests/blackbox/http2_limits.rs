@@ -132,3 +132,39 @@ fn a_head_that_does_not_end_is_closed_in_time_and_a_quiet_connection_is_not() {
     quiet.send(acknowledged);
     assert!(!quiet.is_closed(Duration::from_millis(300)));
 }
+
+#[test]
+fn what_the_reader_of_http_2_refuses_by_itself_is_counted() {
+    let origin = Origin::start();
+    let edge = edge(&origin, "header_size: 4KiB, h2_streams: 1");
+    let count = |series: &str| -> u64 {
+        let text = edge.control().get("/metrics").text;
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let series = [
+        "pointsman_http2_requests_refused_total",
+        "pointsman_http2_streams_reset_total{code=\"protocol_error\"}",
+        "pointsman_http2_connections_refused_total{code=\"protocol_error\"}",
+    ];
+    assert_eq!(series.map(count), [0, 0, 0]);
+    runtime().block_on(async {
+        let mut h2 = H2::connect(&edge).await;
+        assert_eq!(h2.get("http://a/").await.status, 200);
+        for value in ["x".repeat(8 << 10), " x".into()] {
+            let request = Request::get("http://a/").header("x-long", value);
+            let answer = h2.call(request.body(()).unwrap(), Bytes::new()).await;
+            assert!(matches!(answer.unwrap().status.as_u16(), 400 | 431));
+        }
+        assert_eq!(h2.get("http://a/").await.status, 200);
+        let request = Request::get("http://a/").header("content-length", "9");
+        let answer = h2.call(request.body(()).unwrap(), Bytes::new()).await;
+        assert!(answer.is_err());
+    });
+    assert_eq!(series.map(count), [2, 1, 0]);
+    let mut client = edge.client();
+    // DATA on stream 0 (RFC 9113 section 6.1).
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    client.rest();
+    assert_eq!(series.map(count), [2, 1, 1]);
+}

@@ -115,6 +115,39 @@ fn a_body_that_breaks_off_is_never_ended_cleanly() {
 }
 
 #[test]
+fn a_malformed_response_is_called_one() {
+    let length = H2Origin::start(|mut call: Call| async move {
+        let head = Response::builder().header("content-length", "9");
+        let head = head.body(()).unwrap();
+        let mut stream = call.respond.send_response(head, false).unwrap();
+        stream.send_data(Bytes::from_static(b"half"), true).unwrap();
+    });
+    let field = RawOrigin::start(|mut stream, _| {
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).unwrap();
+        // SETTINGS, and a head of 200 with `connection: x`, which HTTP/2 does not know (RFC 9113 section 8.2.2).
+        let _gone = stream.write_all(b"\0\0\0\x04\0\0\0\0\0");
+        let mut frame = [0; 9];
+        while frame[3] != 1 {
+            stream.read_exact(&mut frame).unwrap();
+            let mut payload = vec![0; usize::from(frame[1]) << 8 | usize::from(frame[2])];
+            stream.read_exact(&mut payload).unwrap();
+        }
+        let head = b"\0\0\x0f\x01\x05\0\0\0\x01\x88\0\x0aconnection\x01x";
+        let _gone = stream.write_all(head);
+        let _until_gone = std::io::copy(&mut &*stream, &mut std::io::sink());
+    });
+    for server in [length.address(), field.address()] {
+        let edge = edge_of(&[server]).start();
+        let mut client = edge.client();
+        client.send("GET /malformed HTTP/1.1\r\nHost: a\r\n\r\n");
+        let _cut = client.try_response("GET");
+        let record = edge.record("/malformed");
+        assert_eq!(record["reason"], "upstream_invalid_response", "{record}");
+    }
+}
+
+#[test]
 fn a_server_of_http_1_is_no_server_of_http_2_today_or_later() {
     let speaks_http1 = Arc::new(AtomicBool::new(true));
     let origin = RawOrigin::start(move |mut stream, _| {

@@ -233,3 +233,52 @@ fn a_call_of_grpc_may_rest_and_another_request_to_the_same_server_may_not() {
     assert_eq!(record["reason"], "request_timeout");
     assert!(record["attempts"][0]["failure"].is_null(), "{record}");
 }
+
+#[test]
+fn a_body_that_does_not_end_behind_its_answer_is_reset_and_the_answer_stays_whole() {
+    let plain = RawOrigin::start(|stream, _| {
+        let _head = read_head(&mut BufReader::new(stream));
+        (&mut &*stream)
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")
+            .unwrap();
+        let _until_cut = std::io::copy(&mut &*stream, &mut std::io::sink());
+    });
+    let multiplexed = H2Origin::start(|mut call: Call| async move {
+        call.answer(b"early".to_vec(), None);
+        let _until_cut = call.request.body_mut().data().await;
+        std::future::pending::<()>().await;
+    });
+    let limits = "body_timeout: 400ms";
+    let edges = [
+        edge_to(plain.address(), limits),
+        edge_of(&[multiplexed.address()])
+            .listener(&format!("limits: {{ {limits} }}"))
+            .start(),
+    ];
+    for edge in edges {
+        runtime().block_on(async {
+            let mut h2 = H2::connect(&edge).await;
+            let start = Instant::now();
+            let (response, mut body) = h2.open("/early", &[]).await;
+            body.send_data(Bytes::from_static(b"part"), false).unwrap();
+            let answer = end(response).await;
+            assert_eq!(
+                (answer.status.as_u16(), &answer.body[..]),
+                (200, &b"early"[..])
+            );
+            let reset = std::future::poll_fn(|context| body.poll_reset(context));
+            let reset = timeout(PATIENCE, reset).await.unwrap().unwrap();
+            assert_eq!(reset, h2::Reason::NO_ERROR);
+            let took = start.elapsed();
+            assert!(took >= Duration::from_millis(390), "{took:?}");
+            assert!(took < Duration::from_secs(5), "{took:?}");
+            let (next, _body) = h2.open("/next", &[]).await;
+            assert_eq!(end(next).await.status, 200);
+        });
+        let record = edge.record("/early");
+        assert_eq!(
+            (&record["status"], &record["reason"]),
+            (&json!(200), &json!("request_timeout"))
+        );
+    }
+}

@@ -1,7 +1,11 @@
 //! Connections are kept where that is safe, on both sides.
 
+use super::http2::{H2, answer, runtime};
 use crate::support::{Edge, Origin, Reply};
+use bytes::Bytes;
+use http::Request;
 use std::time::Duration;
+use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -121,6 +125,33 @@ fn a_connection_ends_after_keepalive_requests() {
         );
     }
     assert!(client.is_closed(SOON));
+}
+
+#[test]
+fn a_connection_over_http_2_takes_leave_after_keepalive_requests_and_loses_none() {
+    let origin = Origin::start();
+    let edge = Edge::builder()
+        .upstream("web", [&origin])
+        .route("*", "web")
+        .listener("limits: { keepalive_requests: 3 }")
+        .start();
+    runtime().block_on(async {
+        let mut h2 = H2::connect(&edge).await;
+        for _ in 0..2 {
+            assert_eq!(h2.get("http://a/").await.status, 200);
+        }
+        // The third and what crosses the farewell.
+        let mut waiting = Vec::new();
+        for _ in 0..20 {
+            let request = Request::get("http://a/").body(()).unwrap();
+            waiting.push(h2.begin(request, Bytes::new()).await);
+        }
+        for response in waiting {
+            assert_eq!(answer(response).await.unwrap().status, 200);
+        }
+        let ended = timeout(SOON, h2.connection).await.unwrap().unwrap();
+        ended.unwrap();
+    });
 }
 
 #[test]

@@ -1,8 +1,12 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::streams::{CONTINUATION, DATA, END_HEADERS, FrameHeader, HEADERS, Scan, Streams, take};
+use super::GuardLimits;
+use super::frame::{CONTINUATION, DATA, END_HEADERS, FrameHeader, HEADERS, Met, Scan, reset, take};
+use super::streams::{Late, Streams};
 use crate::edge::rest::Rest;
+use crate::ports::client_connection::LATE_BODY;
+use crate::ports::telemetry::{Http2Code, Metrics};
 
 /// Follows the frames of one connection of HTTP/2 (RFC 9113 section 4.1). Those that come tell whether the client is
 /// within one and since when: whoever sends a head a byte at a time must not keep a connection for as long as one that
@@ -20,13 +24,17 @@ pub(super) struct Frames {
     /// The client sends no more.
     is_over: bool,
     streams: Streams,
+    /// To be read behind the frame that comes.
+    to_read: Vec<u8>,
+    /// To be written behind the frame that goes out.
+    to_write: Vec<u8>,
 }
 
 const PREFACE: usize = 24;
 
 impl Frames {
     /// The client's preface is waited for from now on. `rest` is told when requests begin and end.
-    pub(super) fn new(now: Instant, rest: Arc<Rest>) -> Self {
+    pub(super) fn new(now: Instant, rest: Arc<Rest>, metrics: Metrics) -> Self {
         Self {
             preface_left: PREFACE,
             coming: Scan::default(),
@@ -34,7 +42,9 @@ impl Frames {
             in_block: false,
             since: Some(now),
             is_over: false,
-            streams: Streams::new(rest),
+            streams: Streams::new(rest, metrics),
+            to_read: Vec::new(),
+            to_write: Vec::new(),
         }
     }
 
@@ -43,12 +53,12 @@ impl Frames {
         self.is_over |= bytes.is_empty();
         let mut begins_anew = self.is_data;
         while !bytes.is_empty() {
-            let (count, header) = match self.preface_left {
+            let (count, met) = match self.preface_left {
                 0 => self.coming.step(bytes),
                 _ => (take(&mut self.preface_left, bytes), None),
             };
             bytes = bytes.get(count..).unwrap_or_default();
-            self.follow(header);
+            self.follow(met);
             if self.is_whole() {
                 self.streams.caught_up();
                 begins_anew = true;
@@ -76,25 +86,67 @@ impl Frames {
         self.streams.are_at_rest() && !self.is_over
     }
 
-    /// Until when the rest is waited for, if it is.
-    pub(super) fn deadline(
-        &self,
-        head: Option<Duration>,
-        between_reads: Option<Duration>,
-    ) -> Option<Instant> {
-        let limit = if self.is_data { between_reads } else { head };
+    /// Until when the rest of what comes is waited for, if it is.
+    pub(super) fn deadline(&self, limits: &GuardLimits) -> Option<Instant> {
+        let limit = if self.is_data {
+            limits.body_timeout
+        } else {
+            limits.header_timeout
+        };
         self.since?.checked_add(limit?)
     }
 
-    fn follow(&mut self, header: Option<FrameHeader>) {
-        if let Some(header) = header {
-            self.is_data = header.kind == DATA;
-            if matches!(header.kind, HEADERS | CONTINUATION) {
-                self.in_block = header.flags & END_HEADERS == 0;
-            }
-            self.streams.read(header);
+    /// Who keeps an answer waiting, or the rest of a body behind its answer, and until when that is waited for.
+    pub(super) fn late(&mut self, limits: &GuardLimits) -> Option<(Instant, Late)> {
+        self.streams.deadline(limits.body_timeout, limits.min_rate)
+    }
+
+    /// Ends a stream for both sides, each of which hears of it as if the other had ended it. An answer that is whole stays so
+    /// (RFC 9113 section 8.1).
+    pub(super) fn cut(&mut self, stream: u32, code: u32) {
+        let told = match code {
+            LATE_BODY => Http2Code::NoError,
+            _ => Http2Code::Cancel,
+        };
+        self.to_read.extend_from_slice(&reset(stream, code));
+        self.to_write
+            .extend_from_slice(&reset(stream, told.number()));
+        self.streams.cut(stream, told);
+    }
+
+    /// What is to be read now, before anything else is. An error says how much may be read until this is asked again: to the
+    /// end of a frame, or all.
+    pub(super) fn insert(&mut self) -> Result<Vec<u8>, usize> {
+        if self.to_read.is_empty() {
+            return Err(usize::MAX);
+        }
+        if !self.is_whole() {
+            return Err(self.coming.left());
+        }
+        Ok(std::mem::take(&mut self.to_read))
+    }
+
+    /// What is to be written now, before anything else is.
+    pub(super) fn outgoing(&mut self) -> Option<&mut Vec<u8>> {
+        let is_due = !self.to_write.is_empty() && self.streams.may_insert();
+        is_due.then_some(&mut self.to_write)
+    }
+
+    fn follow(&mut self, met: Option<Met>) {
+        if let Some(Met::Header(header)) = met {
+            self.begin(header);
         } else if self.coming.is_in_header() {
             self.is_data = false;
+        }
+        if let Some(met) = met {
+            self.streams.read(met);
+        }
+    }
+
+    fn begin(&mut self, header: FrameHeader) {
+        self.is_data = header.kind == DATA;
+        if matches!(header.kind, HEADERS | CONTINUATION) {
+            self.in_block = header.flags & END_HEADERS == 0;
         }
     }
 
@@ -105,13 +157,14 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
-    use super::super::streams::HEADER;
+    use super::super::frame::HEADER;
     use super::*;
+    use crate::edge::guard::tests::limits;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
     fn beginning(now: Instant) -> Frames {
-        Frames::new(now, Arc::new(Rest::new(now)))
+        Frames::new(now, Arc::new(Rest::new(now, None)), Metrics::new())
     }
 
     fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
@@ -128,7 +181,7 @@ mod tests {
         let mut after = |part: &&[u8]| {
             now += SECOND;
             frames.read(part, now);
-            let deadline = frames.deadline(Some(10 * SECOND), Some(30 * SECOND))?;
+            let deadline = frames.deadline(&limits())?;
             Some((deadline - start).as_secs())
         };
         parts.iter().map(&mut after).collect()

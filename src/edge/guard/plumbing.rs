@@ -34,6 +34,7 @@ impl AsyncWrite for Guard {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let guard = self.get_mut();
+        ready!(guard.poll_insert(context))?;
         match Pin::new(&mut guard.stream).poll_write(context, bytes) {
             Poll::Ready(result) => {
                 guard.wrote(*result.as_ref().unwrap_or(&0), [bytes]);
@@ -49,6 +50,7 @@ impl AsyncWrite for Guard {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let guard = self.get_mut();
+        ready!(guard.poll_insert(context))?;
         match Pin::new(&mut guard.stream).poll_write_vectored(context, slices) {
             Poll::Ready(result) => {
                 let slices = slices.iter().map(|slice| &**slice);
@@ -65,10 +67,11 @@ impl AsyncWrite for Guard {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let guard = self.get_mut();
+        ready!(guard.poll_insert(context))?;
         match Pin::new(&mut guard.stream).poll_flush(context) {
             Poll::Ready(result) => {
-                if let (Stage::Frames(frames), Ok(())) = (&mut guard.stage, &result) {
-                    frames.flushed();
+                if result.is_ok() {
+                    guard.flushed(context);
                 }
                 Poll::Ready(result)
             }
@@ -97,7 +100,7 @@ impl Guard {
     }
 
     /// Waits no longer than a client that takes nothing may be waited for.
-    fn poll_slow_reader(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+    pub(super) fn poll_slow_reader(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let Some(deadline) = self
             .taken
             .limit(self.limits.body_timeout, self.limits.min_rate)

@@ -32,7 +32,7 @@ pub(super) enum Stage {
     Asked,
     Tunnel,
     /// HTTP/2: all is passed on as it comes.
-    Frames(Frames),
+    Frames(Box<Frames>),
     /// Nothing is read any more.
     Over,
 }
@@ -99,32 +99,7 @@ impl Guard {
         }
     }
 
-    /// Passes on what comes, and waits no longer for the rest of a head than a client of HTTP/1 may take.
-    fn poll_frames(
-        &mut self,
-        context: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = out.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(context, out);
-        let Stage::Frames(frames) = &mut self.stage else {
-            return polled;
-        };
-        if polled.is_ready() {
-            let came = out.filled().get(before..).unwrap_or_default();
-            frames.read(came, Instant::now());
-            return polled;
-        }
-        let (head, between_reads) = (self.limits.header_timeout, self.limits.body_timeout);
-        let Some(deadline) = frames.deadline(head, between_reads) else {
-            return Poll::Pending;
-        };
-        ready!(self.reading.poll(deadline, context));
-        let late = io::Error::new(io::ErrorKind::TimedOut, "a frame takes too long");
-        Poll::Ready(Err(late))
-    }
-
-    fn pass_on(&mut self, out: &mut ReadBuf<'_>) {
+    pub(super) fn pass_on(&mut self, out: &mut ReadBuf<'_>) {
         let count = self.passed.min(out.remaining());
         out.put_slice(self.buffer.get(..count).unwrap_or_default());
         self.buffer.advance(count);

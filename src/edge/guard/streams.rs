@@ -1,120 +1,126 @@
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::deadline::Pace;
+use super::frame::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHeader, HEADERS, Met, RST_STREAM, Scan,
+};
 use crate::edge::rest::Rest;
+use crate::ports::client_connection::{LATE_BODY, SLOW_READER};
+use crate::ports::telemetry::{Http2Code, Metrics};
 
-/// A frame's header (RFC 9113 section 4.1).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FrameHeader {
-    length: usize,
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    stream: u32,
-}
-
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const CONTINUATION: u8 = 9;
-pub(super) const END_HEADERS: u8 = 4;
-pub(super) const HEADER: usize = 9;
-const RST_STREAM: u8 = 3;
-const END_STREAM: u8 = 1;
-
-impl From<[u8; HEADER]> for FrameHeader {
-    fn from([a, b, c, kind, flags, stream @ ..]: [u8; HEADER]) -> Self {
-        Self {
-            length: usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c),
-            kind,
-            flags,
-            stream: u32::from_be_bytes(stream) & (u32::MAX >> 1),
-        }
-    }
-}
-
-/// Finds the headers of the frames that go one way, however the bytes are cut.
-#[derive(Debug, Default)]
-pub(super) struct Scan {
-    begun: Vec<u8>,
-    payload_left: usize,
-}
-
-impl Scan {
-    /// How many of these bytes belong to the same header or payload, and the header, if this is its end.
-    pub(super) fn step(&mut self, bytes: &[u8]) -> (usize, Option<FrameHeader>) {
-        if self.payload_left > 0 {
-            return (take(&mut self.payload_left, bytes), None);
-        }
-        let (count, whole) = match bytes.first_chunk() {
-            Some(whole) if self.begun.is_empty() => (HEADER, Some(*whole)),
-            _ => {
-                let count = bytes.len().min(HEADER - self.begun.len());
-                self.begun
-                    .extend_from_slice(bytes.get(..count).unwrap_or_default());
-                (count, self.begun.first_chunk().copied())
-            }
-        };
-        let header = whole.map(FrameHeader::from);
-        if let Some(header) = header {
-            self.begun.clear();
-            self.payload_left = header.length;
-        }
-        (count, header)
-    }
-
-    pub(super) fn is_in_header(&self) -> bool {
-        !self.begun.is_empty()
-    }
-
-    pub(super) fn is_between_frames(&self) -> bool {
-        self.payload_left == 0 && self.begun.is_empty()
-    }
-}
-
-/// Takes of `left` as many as there are bytes.
-pub(super) fn take(left: &mut usize, bytes: &[u8]) -> usize {
-    let count = bytes.len().min(*left);
-    *left -= count;
-    count
-}
-
-/// Which requests are under way on one connection: those whose head was read to its end, and whose answer was not yet
-/// written to its end. What was written may still wait for a flush.
+/// Which requests are under way on one connection, by its frames: those whose head was read to its end, and whose answer was
+/// not yet written to its end. What was written may still wait for a flush. And which of them wait for the client.
 #[derive(Debug)]
 pub(super) struct Streams {
     /// In ascending order: clients have no other.
-    open: Vec<u32>,
+    open: Vec<Stream>,
+    /// So many of them are not answered to the end.
+    unanswered: usize,
     latest: u32,
-    /// Whose head comes in.
-    begins: Option<u32>,
+    /// Whose head comes in, and whether a body is to follow.
+    begins: Option<(u32, bool)>,
     written: Scan,
-    /// Whose answer's last frame goes out.
-    ends: Option<u32>,
+    /// Whose answer's last frame goes out, and whether that leaves the rest of the body to come.
+    ends: Option<(u32, bool)>,
     /// Writing a head whose end is in a later frame.
     in_block: bool,
     is_at_rest: bool,
+    /// What may be sent on the whole connection.
+    window: i64,
+    taken: Pace,
+    /// What may be sent on a new stream.
+    initial: i64,
     rest: Arc<Rest>,
+    metrics: Metrics,
 }
+
+#[derive(Debug)]
+struct Stream {
+    number: u32,
+    /// Whether more of the request is to come.
+    sends: bool,
+    answer: Answer,
+    /// How much of the answer the client takes.
+    window: i64,
+    taken: Pace,
+    /// Of the body, behind the answer.
+    given: Pace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    None,
+    Begun,
+    Ended,
+}
+
+/// Who keeps us waiting for too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Late {
+    /// The connection as a whole takes nothing.
+    Connection,
+    /// This stream, which is to be cut with this code.
+    Stream(u32, u32),
+}
+
+/// RFC 9113 section 6.9.2.
+const FIRST_WINDOW: i64 = 65_535;
 
 impl Streams {
     /// None, so that the connection is at rest.
-    pub(super) fn new(rest: Arc<Rest>) -> Self {
+    pub(super) fn new(rest: Arc<Rest>, metrics: Metrics) -> Self {
         Self {
             open: Vec::new(),
+            unanswered: 0,
             latest: 0,
             begins: None,
             written: Scan::default(),
             ends: None,
             in_block: false,
             is_at_rest: true,
+            window: FIRST_WINDOW,
+            taken: Pace::default(),
+            initial: FIRST_WINDOW,
             rest,
+            metrics,
         }
     }
 
-    /// This was read, without its payload.
-    pub(super) fn read(&mut self, header: FrameHeader) {
+    /// This was read.
+    pub(super) fn read(&mut self, met: Met) {
+        match met {
+            Met::Header(header) => self.read_header(header),
+            Met::InitialWindow(size) => {
+                let more = i64::from(size) - self.initial;
+                self.initial = i64::from(size);
+                self.open.iter_mut().for_each(|it| it.window += more);
+            }
+            Met::Window { stream: 0, more } => self.window += i64::from(more),
+            Met::Window { stream, more } => {
+                if let Some(stream) = self.stream(stream) {
+                    stream.window += i64::from(more);
+                }
+            }
+            Met::Reset(_) | Met::GoAway(_) => {}
+        }
+    }
+
+    fn read_header(&mut self, header: FrameHeader) {
+        let is_last = header.flags & END_STREAM != 0;
         match header.kind {
+            HEADERS if header.stream > self.latest => self.begins = Some((header.stream, !is_last)),
             // Trailers have the number of a request that there was.
-            HEADERS if header.stream > self.latest => self.begins = Some(header.stream),
+            DATA | HEADERS => {
+                let Some(stream) = self.stream(header.stream) else {
+                    return;
+                };
+                stream.given.moved(header.length);
+                stream.sends &= !is_last;
+                if stream.is_over() {
+                    self.close(header.stream);
+                }
+            }
             RST_STREAM => self.close(header.stream),
             _ => {}
         }
@@ -122,9 +128,18 @@ impl Streams {
 
     /// All that was begun was read to its end.
     pub(super) fn caught_up(&mut self) {
-        if let Some(stream) = self.begins.take() {
-            self.latest = stream;
-            self.open.push(stream);
+        if let Some((number, sends)) = self.begins.take() {
+            self.latest = number;
+            self.open.push(Stream {
+                number,
+                sends,
+                answer: Answer::None,
+                window: self.initial,
+                taken: Pace::default(),
+                given: Pace::default(),
+            });
+            self.unanswered += 1;
+            self.rest.count();
             if self.is_at_rest {
                 self.is_at_rest = false;
                 self.rest.end();
@@ -135,16 +150,20 @@ impl Streams {
     /// These bytes were written.
     pub(super) fn wrote(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let (count, header) = self.written.step(bytes);
+            let (count, met) = self.written.step(bytes);
             bytes = bytes.get(count..).unwrap_or_default();
-            if let Some(header) = header {
-                self.write(header);
+            match met {
+                Some(Met::Header(header)) => self.write(header),
+                Some(Met::Reset(code)) => self.metrics.http2_reset(Http2Code::of(code)),
+                Some(Met::GoAway(code)) if code != 0 => {
+                    self.metrics.http2_goaway(Http2Code::of(code));
+                }
+                _ => {}
             }
-            if self.written.is_between_frames()
-                && !self.in_block
-                && let Some(stream) = self.ends.take()
+            if self.may_insert()
+                && let Some((stream, leaves_body)) = self.ends.take()
             {
-                self.close(stream);
+                self.answered(stream, leaves_body);
             }
         }
     }
@@ -153,19 +172,40 @@ impl Streams {
         if matches!(header.kind, HEADERS | CONTINUATION) {
             self.in_block = header.flags & END_HEADERS == 0;
         }
+        if matches!(header.kind, DATA | HEADERS) {
+            let length = if header.kind == DATA {
+                header.length
+            } else {
+                0
+            };
+            let taken = i64::try_from(length).unwrap_or(i64::MAX);
+            self.window -= taken;
+            self.taken.moved(length);
+            if let Some(stream) = self.stream(header.stream) {
+                stream.answer = Answer::Begun;
+                stream.window -= taken;
+                stream.taken.moved(length);
+            }
+        }
         let is_last = match header.kind {
             DATA | HEADERS => header.flags & END_STREAM != 0,
             kind => kind == RST_STREAM,
         };
         if is_last {
-            self.ends = Some(header.stream);
+            self.ends = Some((header.stream, header.kind != RST_STREAM));
         }
+    }
+
+    /// Whether another frame may be written between those that are.
+    pub(super) fn may_insert(&self) -> bool {
+        self.written.is_between_frames() && !self.in_block
     }
 
     /// Nothing that was written waits any longer.
     pub(super) fn flushed(&mut self) {
-        if self.open.is_empty() && !self.is_at_rest {
+        if self.unanswered == 0 && !self.is_at_rest {
             self.is_at_rest = true;
+            self.metrics.http2_refused(self.rest.missed());
             self.rest.begin(Instant::now());
         }
     }
@@ -175,86 +215,78 @@ impl Streams {
         self.is_at_rest
     }
 
-    fn close(&mut self, stream: u32) {
-        if let Ok(place) = self.open.binary_search(&stream) {
-            self.open.remove(place);
+    /// Who is waited for, and until when, with these limits: for what an answer's reader takes as for what a body's sender
+    /// gives behind an answer. The time in which nobody is waited for does not count.
+    pub(super) fn deadline(
+        &mut self,
+        pause: Option<Duration>,
+        rate: Option<u32>,
+    ) -> Option<(Instant, Late)> {
+        let mut first: Option<(Instant, Late)> = None;
+        let mut look = |is_waiting: bool, pace: &mut Pace, late: Late| {
+            if !is_waiting {
+                pace.moved(0);
+            } else if let Some(limit) = pace.limit(pause, rate)
+                && first.is_none_or(|(earlier, _)| limit < earlier)
+            {
+                first = Some((limit, late));
+            }
+        };
+        let mut is_answering = false;
+        for stream in &mut self.open {
+            let Stream { number, answer, .. } = *stream;
+            let is_begun = answer == Answer::Begun;
+            is_answering |= is_begun;
+            let slow = Late::Stream(number, SLOW_READER);
+            look(is_begun && stream.window <= 0, &mut stream.taken, slow);
+            let late = Late::Stream(number, LATE_BODY);
+            look(answer == Answer::Ended, &mut stream.given, late);
         }
+        let is_waiting = is_answering && self.window <= 0;
+        look(is_waiting, &mut self.taken, Late::Connection);
+        first
+    }
+
+    /// The stream is cut from our side.
+    pub(super) fn cut(&mut self, stream: u32, code: Http2Code) {
+        self.metrics.http2_reset(code);
+        self.close(stream);
+    }
+
+    fn answered(&mut self, number: u32, leaves_body: bool) {
+        let Some(stream) = self.stream(number).filter(|it| leaves_body && it.sends) else {
+            return self.close(number);
+        };
+        if stream.answer != Answer::Ended {
+            stream.answer = Answer::Ended;
+            stream.given = Pace::default();
+            self.unanswered -= 1;
+        }
+    }
+
+    fn stream(&mut self, number: u32) -> Option<&mut Stream> {
+        let place = self.place(number)?;
+        self.open.get_mut(place)
+    }
+
+    fn place(&self, number: u32) -> Option<usize> {
+        let found = self.open.binary_search_by_key(&number, |it| it.number);
+        found.ok()
+    }
+
+    fn close(&mut self, number: u32) {
+        if let Some(place) = self.place(number) {
+            let closed = self.open.remove(place);
+            self.unanswered -= usize::from(closed.answer != Answer::Ended);
+        }
+    }
+}
+
+impl Stream {
+    fn is_over(&self) -> bool {
+        !self.sends && self.answer == Answer::Ended
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(kind: u8, flags: u8, stream: u8, length: u8) -> Vec<u8> {
-        let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
-        frame.resize(HEADER + usize::from(length), 0);
-        frame
-    }
-
-    fn header(kind: u8, flags: u8, stream: u8) -> FrameHeader {
-        let frame = frame(kind, flags, stream, 0);
-        FrameHeader::from(*frame.first_chunk().unwrap())
-    }
-
-    fn with_requests(streams: &[u8]) -> (Streams, Arc<Rest>) {
-        let rest = Arc::new(Rest::new(Instant::now()));
-        let mut all = Streams::new(rest.clone());
-        for &stream in streams {
-            all.read(header(HEADERS, END_HEADERS, stream));
-            all.caught_up();
-        }
-        (all, rest)
-    }
-
-    #[test]
-    fn an_answer_is_under_way_up_to_its_last_byte_however_it_is_cut() {
-        let answer = [
-            frame(HEADERS, 0, 1, 30),
-            frame(CONTINUATION, END_HEADERS, 1, 3),
-            frame(DATA, 0, 1, 200),
-            frame(DATA, END_STREAM, 1, 200),
-        ]
-        .concat();
-        for size in 1..=answer.len() {
-            let (mut streams, rest) = with_requests(&[1]);
-            for part in answer.chunks(size) {
-                assert!(rest.since().is_none(), "{size}");
-                streams.wrote(part);
-                assert!(rest.since().is_none(), "{size}");
-            }
-            streams.flushed();
-            assert!(rest.since().is_some(), "{size}");
-        }
-    }
-
-    #[test]
-    fn a_head_with_the_end_in_it_ends_with_its_last_frame() {
-        let (mut streams, rest) = with_requests(&[1]);
-        streams.wrote(&frame(HEADERS, END_STREAM, 1, 9));
-        streams.flushed();
-        assert!(rest.since().is_none());
-        streams.wrote(&frame(CONTINUATION, END_HEADERS, 1, 9));
-        streams.flushed();
-        assert!(rest.since().is_some());
-    }
-
-    #[test]
-    fn all_requests_must_have_ended_one_way_or_another() {
-        let (mut streams, rest) = with_requests(&[1, 3, 5]);
-        streams.wrote(&frame(RST_STREAM, 0, 3, 4));
-        streams.wrote(&frame(RST_STREAM, 0, 3, 4));
-        streams.wrote(&frame(HEADERS, END_HEADERS | END_STREAM, 5, 0));
-        streams.flushed();
-        assert!(rest.since().is_none());
-        // Trailers, and a head that was not read to its end.
-        streams.read(header(HEADERS, END_HEADERS | END_STREAM, 1));
-        streams.caught_up();
-        streams.read(header(HEADERS, 0, 7));
-        streams.read(header(RST_STREAM, 0, 1));
-        streams.flushed();
-        assert!(rest.since().is_some());
-        streams.caught_up();
-        assert!(rest.since().is_none());
-    }
-}
+mod tests;

@@ -96,6 +96,23 @@ impl Inner {
             &self.handshake_failures,
         )?;
         series.counter(
+            "http2_requests_refused",
+            "Requests over HTTP/2 without a line in the access log: malformed, with a head too large, or taken back at once",
+            load(&self.http2_refused),
+        )?;
+        series.set(
+            "http2_streams_reset",
+            "Streams of clients ended with RST_STREAM, by its code",
+            "code",
+            &self.http2_resets,
+        )?;
+        series.set(
+            "http2_connections_refused",
+            "Connections of clients ended with GOAWAY for a fault, by its code",
+            "code",
+            &self.http2_goaways,
+        )?;
+        series.counter(
             "access_log_dropped",
             "Lines of the access log lost because they could not be written in time",
             load(&self.access_log_dropped),

@@ -126,6 +126,56 @@ label! {
 }
 
 label! {
+    /// Why a stream or a connection of HTTP/2 was ended: RFC 9113 section 7.
+    Http2Code {
+        /// Nothing is wrong.
+        NoError => "no_error",
+        /// A head that is malformed or too large, among others.
+        ProtocolError => "protocol_error",
+        /// A fault of ours.
+        InternalError => "internal_error",
+        /// More than the window allows.
+        FlowControlError => "flow_control_error",
+        /// No answer to SETTINGS.
+        SettingsTimeout => "settings_timeout",
+        /// A frame for a stream that has ended.
+        StreamClosed => "stream_closed",
+        /// A frame of a wrong length.
+        FrameSizeError => "frame_size_error",
+        /// More streams than `limits.h2_streams`.
+        RefusedStream => "refused_stream",
+        /// An answer that broke off.
+        Cancel => "cancel",
+        /// A head that cannot be unpacked.
+        CompressionError => "compression_error",
+        /// A tunnel broke off.
+        ConnectError => "connect_error",
+        /// A flood.
+        EnhanceYourCalm => "enhance_your_calm",
+        /// TLS that is too weak.
+        InadequateSecurity => "inadequate_security",
+        /// Only HTTP/1.1 will do.
+        Http11Required => "http_1_1_required",
+        /// Any other.
+        Other => "other",
+    }
+}
+
+impl Http2Code {
+    /// The code with this number.
+    pub fn of(number: u32) -> Self {
+        let place = usize::try_from(number).ok();
+        let found = place.and_then(|place| Self::ALL.get(place));
+        found.copied().unwrap_or(Self::Other)
+    }
+
+    /// Its number; the first one that has none for any other.
+    pub fn number(self) -> u32 {
+        self as u32
+    }
+}
+
+label! {
     /// How a TLS handshake succeeded.
     HandshakeResult {
         /// With all its cryptography.
