@@ -7,6 +7,7 @@
 
 pub mod consul;
 mod dns;
+mod lease;
 mod lookup;
 mod pace;
 mod questions;

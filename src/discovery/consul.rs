@@ -24,6 +24,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::dns::Hickory;
+use super::lease::{Lease, Terms};
 use super::watch::Settling;
 use super::{DiscoverySettings, GATHER};
 use crate::controller::Controller;
@@ -92,12 +93,8 @@ impl Consul {
         settled: channel::Sender<bool>,
         shutdown: impl Future<Output = ()>,
     ) {
-        let lease = Lease {
-            registry: self.registry.clone(),
-            node: self.node.clone(),
-            clock: self.shared.clock,
-            is_unknown: false,
-        };
+        let registry = (self.registry.clone(), self.node.clone());
+        let lease = Lease::new(registry, self.shared.clock, LEASE);
         tokio::select! {
             () = shutdown => {}
             () = follow(self, revisions, settled, lease.clone()) => {}
@@ -138,52 +135,11 @@ async fn follow(
     }
 }
 
-/// The right to submit what Consul says, among nodes with one store.
-#[derive(Clone)]
-struct Lease {
-    registry: Arc<dyn Registry>,
-    /// A node that starts again has at once what it had before.
-    node: String,
-    clock: fn() -> u64,
-    /// Whether the registry did not say when it was asked last: that is told once.
-    is_unknown: bool,
-}
-
-impl Lease {
-    /// Asks for it, or for more time. None: the registry does not say.
-    async fn is_ours(&mut self) -> Option<bool> {
-        let Self {
-            registry,
-            node,
-            clock,
-            is_unknown,
-        } = self.clone();
-        // The registry may wait for a disk.
-        let asked = tokio::task::spawn_blocking(move || {
-            let lease = registry.acquire(LEASE, &node, HELD, clock());
-            lease.map(|lease| lease.holder == node)
-        });
-        let answer = asked.await;
-        self.is_unknown = !matches!(answer, Ok(Ok(_)));
-        if let Ok(Err(error)) = &answer
-            && !is_unknown
-        {
-            log::warn!("whether this node is to follow Consul is not known: {error}");
-        }
-        answer.ok()?.ok()
-    }
-
-    async fn give_up(self) {
-        let given = tokio::task::spawn_blocking(move || self.registry.release(LEASE, &self.node));
-        if let Ok(Err(error)) = given.await {
-            log::warn!("the lease for Consul was not given up: {error}");
-        }
-    }
-}
-
-const LEASE: &str = "consul";
-/// After it another node takes over from one that is gone.
-const HELD: Duration = Duration::from_secs(15);
+const LEASE: Terms = Terms {
+    name: "consul",
+    of: "Consul",
+    held: Duration::from_secs(15),
+};
 const RENEW: Duration = Duration::from_secs(5);
 
 /// The groups with a source, and the watches at work for them.
