@@ -10,9 +10,8 @@ mod services;
 mod shutdown;
 mod sources;
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, atomic::AtomicBool};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -57,16 +56,16 @@ pub fn run(
         address: config.control.address.to_string(),
     };
     let fleet = Fleet::new(fleet, keeper.registry.clone(), controller.clone());
-    let connections = Connections::default();
     let parts = Parts {
         config,
         controller,
         fleet,
         metrics,
         access_log,
-        connections,
+        connections: Connections::default(),
         is_stopping: Arc::default(),
         observed,
+        redis: opened.redis,
     };
     serve(parts, keeper, writer, Box::new(on_ready))
 }
@@ -83,6 +82,7 @@ struct Parts {
     is_stopping: Arc<AtomicBool>,
     /// Told at each verdict of the checks, when a server is ejected, and when a name comes to stand for other addresses.
     observed: Arc<Notify>,
+    redis: Option<Arc<store::Redis>>,
 }
 
 fn start_controller(

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::spec::{Address, Name, RouteSpec, ServerSpec, Spec, Target, UpstreamSpec, shortened};
 
 pub use diff::{diff, entries};
+pub use switch::{answering, first_id_of_host, host_route};
 
 /// One edit. A transaction is a list of them: all or nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -12,6 +12,7 @@ mod conditions;
 mod content;
 mod description;
 mod edit;
+mod host_keys;
 mod json;
 mod outcome;
 mod pace;

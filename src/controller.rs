@@ -14,6 +14,7 @@
 mod checkpoint;
 mod establishing;
 mod follower;
+pub mod host_keys;
 mod others;
 mod plan;
 mod refusal;

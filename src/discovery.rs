@@ -7,6 +7,7 @@
 
 pub mod consul;
 mod dns;
+pub mod host_keys;
 mod lease;
 mod lookup;
 mod pace;

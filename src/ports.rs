@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod client_connection;
+pub mod host_keys;
 pub mod legacy;
 pub mod pem;
 pub mod proxy_header;

@@ -8,6 +8,7 @@
 
 mod chain;
 mod error;
+mod host_keys;
 mod memory;
 mod mirrored;
 mod redis;
@@ -23,9 +24,10 @@ use crate::spec::{Digest, Revision, Spec};
 
 pub use chain::{Head, Logged, digest};
 pub use error::StoreError;
+pub use host_keys::{HostKey, HostKeyEdit, HostKeyTable, HostKeyValue};
 pub use memory::Memory;
 pub use mirrored::Mirrored;
-pub use redis::{Redis, RedisSettings, Secret};
+pub use redis::{HostKeys, News, Redis, RedisSettings, Secret, Tracking};
 pub use registry::{
     EjectionRecord, HandOver, HealthRecord, Lease, NameRecord, NodeRecord, Registry, Roll, Signed,
 };
@@ -48,6 +50,17 @@ pub trait Store: Send + Sync {
     /// After any other error nothing is visible; after [`StoreError::Io`] it may still turn up at
     /// the next start, so load before trying again.
     fn commit(&self, expected: Option<u64>, revisions: &[Revision]) -> Result<(), StoreError>;
+
+    /// [`Store::commit`], and in the same step what the revisions mean for the keys of hosts.
+    fn commit_with(
+        &self,
+        expected: Option<u64>,
+        revisions: &[Revision],
+        edits: &[HostKeyEdit],
+    ) -> Result<(), StoreError> {
+        let _ = edits;
+        self.commit(expected, revisions)
+    }
 
     /// Writes the whole state at revision `number`, in steps so short that commits from another
     /// thread hardly wait. `digest` is that revision's. Due when [`Backlog::is_due`].
@@ -141,6 +154,8 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// What nodes keep beside it.
     pub registry: Arc<dyn Registry>,
+    /// Where it can hold keys of hosts, if it can.
+    pub redis: Option<Arc<Redis>>,
 }
 
 /// Opens the store, creating it where there is none. Nothing that exists is ever overwritten.
@@ -150,17 +165,24 @@ pub fn open(settings: &StoreSettings) -> Result<Opened, StoreError> {
         Opened {
             store: one.clone(),
             registry: one,
+            redis: None,
         }
     }
     match settings {
         StoreSettings::Memory => Ok(both(Memory::default())),
         StoreSettings::Sqlite(path) => Ok(both(Sqlite::open(path)?)),
         StoreSettings::Redis(settings) => {
-            let redis = Redis::new(RedisSettings::clone(settings));
-            match &settings.local_copy {
-                Some(copy) => Ok(both(Mirrored::open(redis, copy)?)),
-                None => Ok(both(redis)),
-            }
+            let redis = Arc::new(Redis::new(RedisSettings::clone(settings)));
+            let opened = match &settings.local_copy {
+                Some(copy) => both(Mirrored::open(redis.clone(), copy)?),
+                None => Opened {
+                    store: redis.clone(),
+                    registry: redis.clone(),
+                    redis: None,
+                },
+            };
+            let redis = Some(redis);
+            Ok(Opened { redis, ..opened })
         }
     }
 }

@@ -87,7 +87,10 @@ fn damage_in_the_log_is_found() {
 
 /// Uses a file that may be damaged in every way there is; whatever it says must be true.
 fn says_nothing_wrong(path: &Path, lineage: &Lineage) {
-    let Ok(Opened { store, registry }) = sqlite(path) else {
+    let Ok(Opened {
+        store, registry, ..
+    }) = sqlite(path)
+    else {
         return;
     };
     if let Ok(loaded) = store.load() {

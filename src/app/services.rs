@@ -20,7 +20,7 @@ use super::descriptors;
 use super::hand_over::Keeper;
 use super::names::Names;
 use super::shutdown::Event;
-use super::sources::Sources;
+use super::sources::{KeysOfHosts, Sources};
 use super::{Parts, listen};
 use crate::clock;
 use crate::config::{LimitSettings, ListenAddress, ListenerSettings};
@@ -77,13 +77,20 @@ pub(super) fn add_all(
     let mut sources = background_service("sources", sources);
     sources.threads = Some(1);
     server.add_service(sources);
+    let mut settling = vec![are_settled, are_listed];
+    if let Some((keys, are_read)) = KeysOfHosts::new(&parts, keeper.registry.clone()) {
+        let mut keys = background_service("host keys", keys);
+        keys.threads = Some(1);
+        server.add_service(keys);
+        settling.push(are_read);
+    }
     server.add_service(background_service("registry", keeper));
     let mut signing = background_service("fleet", Signing(parts.fleet.clone()));
     signing.threads = Some(1);
     server.add_service(signing);
     let readiness = Readiness {
         addresses,
-        settling: vec![are_settled, are_listed],
+        settling,
         ready,
         on_ready: Mutex::new(Some(on_ready)),
         events,
@@ -338,7 +345,7 @@ impl Observer for Watcher {
     }
 }
 
-/// Says when every listener accepts, and the first answers of DNS and of Consul are there or late.
+/// Says when every listener accepts, and the first answers of DNS and of Consul and the keys of hosts are there or late.
 struct Readiness {
     addresses: Vec<ListenAddress>,
     settling: Vec<watch::Receiver<bool>>,

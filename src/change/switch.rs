@@ -67,25 +67,33 @@ fn switch_host(spec: &mut Spec, host: &str, to: &Target, at: u64) -> Result<(), 
         rest.hosts.retain(|pattern| *pattern != own);
         put_route(spec, id, rest, at);
     }
-    let labels = answering.as_ref().map(|route| route.labels.clone());
+    let made = RouteSpec {
+        changed_at: at,
+        ..host_route(&host, to, answering.as_deref())
+    };
+    let id = free_id(spec, &host);
+    put_route(spec, &id, made, at);
+    Ok(())
+}
+
+/// The route that a switch makes for a host in normal form: a copy of the one that answers for it.
+pub fn host_route(host: &str, to: &Target, answering: Option<&RouteSpec>) -> RouteSpec {
+    let labels = answering.map(|route| route.labels.clone());
     // An address has no labels to choose by.
     let labels = labels.filter(|_| !to.needs_no_group());
     let paths = answering.map_or_else(
         || vec![PathPattern::Prefix("/".into())],
         |route| route.paths.clone(),
     );
-    let made = RouteSpec {
+    RouteSpec {
         id: None,
-        hosts: vec![own],
+        hosts: vec![HostPattern::Exact(host.to_owned())],
         paths,
         to: to.clone(),
         labels: labels.unwrap_or_default(),
         created_by: Some(CreatedBy::Switch),
-        changed_at: at,
-    };
-    let id = free_id(spec, &host);
-    put_route(spec, &id, made, at);
-    Ok(())
+        changed_at: 0,
+    }
 }
 
 fn delete_host_route(spec: &mut Spec, host: &str) -> Result<(), ChangeError> {
@@ -116,6 +124,11 @@ fn free_id(spec: &Spec, host: &str) -> Name {
         .unwrap_or_else(|| id_of_host(host, most + 1))
 }
 
+/// The id of the route that a switch makes for a host, if no other route has it.
+pub fn first_id_of_host(host: &str) -> Name {
+    id_of_host(host, 1)
+}
+
 fn id_of_host(host: &str, number: usize) -> Name {
     let host = normal_host(host).replace(['[', ']'], "");
     match number {
@@ -140,26 +153,31 @@ impl Spec {
     /// The route that answers `GET /` for a host in normal form, by the rule of `domain::route`:
     /// the host with its port before the host alone, before the longest suffix, before any.
     pub fn route_of_host(&self, host: &str) -> Option<&Arc<RouteSpec>> {
-        let without_port = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        let rank = |route: &RouteSpec| {
-            let path = route.paths.iter().filter_map(path_rank).max()?;
-            let host = route
-                .hosts
-                .iter()
-                .filter_map(|pattern| host_rank(pattern, host, without_port))
-                .max()?;
-            Some((host, path))
-        };
-        let ranked = self
-            .routes
-            .iter()
-            .filter_map(|route| Some((rank(route)?, route)));
-        // The first of equals: file order decides.
-        ranked
-            .rev()
-            .max_by_key(|(rank, _)| *rank)
-            .map(|(_, route)| route)
+        answering(self.routes.iter(), host)
     }
+}
+
+/// [`Spec::route_of_host`] among some routes, in file order.
+pub fn answering<'a>(
+    routes: impl DoubleEndedIterator<Item = &'a Arc<RouteSpec>>,
+    host: &str,
+) -> Option<&'a Arc<RouteSpec>> {
+    let without_port = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let rank = |route: &RouteSpec| {
+        let path = route.root_rank()?;
+        let host = route
+            .hosts
+            .iter()
+            .filter_map(|pattern| host_rank(pattern, host, without_port))
+            .max()?;
+        Some((host, path))
+    };
+    let ranked = routes.filter_map(|route| Some((rank(route)?, route)));
+    // The first of equals: file order decides.
+    ranked
+        .rev()
+        .max_by_key(|(rank, _)| *rank)
+        .map(|(_, route)| route)
 }
 
 fn host_rank(pattern: &HostPattern, host: &str, without_port: &str) -> Option<usize> {
@@ -172,13 +190,6 @@ fn host_rank(pattern: &HostPattern, host: &str, without_port: &str) -> Option<us
         }
         HostPattern::Any => Some(0),
         HostPattern::Exact(_) => None,
-    }
-}
-
-fn path_rank(pattern: &PathPattern) -> Option<usize> {
-    match pattern {
-        PathPattern::Exact(path) => (path == "/").then_some(2),
-        PathPattern::Prefix(prefix) => (prefix == "/").then_some(1),
     }
 }
 

@@ -64,7 +64,15 @@ fn process(config: &Config) -> Vec<Broken> {
 
 fn state(config: &Config) -> Vec<Broken> {
     let StoreSettings::Redis(redis) = &config.state.store else {
-        return Vec::new();
+        let message =
+            "hosts have keys in Redis: write `state.store` with `redis://` or `rediss://`";
+        let broken = Broken::new("/state/host_keys", message);
+        return config
+            .state
+            .host_keys
+            .iter()
+            .map(|_| broken.clone())
+            .collect();
     };
     let mut broken = Vec::new();
     if redis.sentinels.is_empty() != redis.master.is_none() {

@@ -137,6 +137,8 @@ pub struct ControlTls {
 pub struct StateSettings {
     /// The log of revisions.
     pub store: StoreSettings,
+    /// What the keys of hosts begin with, if operators switch hosts by keys in Redis.
+    pub host_keys: Option<String>,
     /// How much of it is kept.
     pub history: History,
 }

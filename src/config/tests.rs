@@ -247,12 +247,26 @@ f:1:63: `a:x` is no `host:port`
 }
 
 #[test]
+fn keys_of_hosts_are_in_redis_and_begin_plainly() {
+    insta::assert_snapshot!(errors("state: {host_keys: {prefix: ''}}"), @r##"f:1:20: hosts have keys in Redis: write `state.store` with `redis://` or `rediss://`"##);
+    insta::assert_snapshot!(errors("state: {store: 'redis://h', host_keys: {prefx: a}}"), @r##"f:1:41: unknown key `prefx`; did you mean `prefix`?"##);
+    insta::assert_snapshot!(errors("state: {store: 'redis://h', host_keys: {prefix: '{a}*'}}"), @r##"f:1:49: `prefix` is empty or what the keys begin with: letters, digits, `.`, `_`, `:`, `/` and `-`, 255 at most"##);
+    let prefix = |text: &str| {
+        let text = format!("state: {{store: 'redis://h', host_keys: {text}}}");
+        read(&text).unwrap().state.host_keys
+    };
+    assert_eq!(prefix("null"), None);
+    assert_eq!(prefix("{}"), Some(String::new()));
+    assert_eq!(prefix("{prefix: 'host:'}"), Some("host:".into()));
+}
+
+#[test]
 fn what_is_not_built_is_not_supported_yet() {
     let text = "
 server: {threads: 1}
 listeners: [{address: '0.0.0.0:1'}]
 control: {legacy: [plus], tls: {cert: a, key: b, client_ca: c}}
-state: {store: 'redis://h:1/0', host_keys: {prefix: x}}
+state: {store: 'redis://h:1/0'}
 upstreams:
   web: {when_all_down: try_any, timeouts: {total: 1s}, retry: {budget: 10%}}
   web2: {servers: [{address: 10.0.0.1, weight: 9}]}
@@ -261,7 +275,6 @@ routes: [{redirect: {status: 301}}, {to: [{to: web, weight: 1}]}, {to: web, path
     insta::assert_snapshot!(errors(text), @r##"
 f:4:20: `plus` is not supported yet
 f:4:50: `client_ca` is not supported yet
-f:5:33: `host_keys` is not supported yet
 f:9:11: `redirect` is not supported yet
 f:9:42: a weighted list is not supported yet
 f:9:85: `~x`: regular expressions are not supported yet

@@ -1,6 +1,6 @@
 //! An operator's force, where the store holds another history than this node's.
 
-use super::plan::{Base, Plan, plan};
+use super::plan::{Base, Plan, Step, plan};
 use super::writer::{Planned, Writer};
 use super::{Asked, Refusal};
 
@@ -39,7 +39,7 @@ impl Writer {
         let (outcome, revision, next) = match planned {
             Ok(Plan {
                 outcome,
-                step: Some((revision, next)),
+                step: Some(Step { revision, next, .. }),
             }) => (outcome, revision, next),
             Ok(Plan { outcome, .. }) => return vec![Ok(outcome)],
             Err(refusal) => return vec![Err(refusal)],

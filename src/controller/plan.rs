@@ -1,17 +1,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Outcome, Refusal, Submission, secrets, tls};
+use super::{Outcome, Refusal, Submission, host_keys, secrets, tls};
 use crate::change;
 use crate::domain::rails::rails;
 use crate::domain::snapshot::Snapshot;
 use crate::ports::server_tls::ServerTlsTable;
 use crate::spec::{
-    Broken, Digest, ForbiddenAddresses, Name, Revision, RouteSpec, Spec, UpstreamSpec,
+    Broken, DiffEntry, Digest, ForbiddenAddresses, Name, Revision, RouteSpec, Spec, UpstreamSpec,
     broken_rules_among_routes, broken_rules_of_defaults, broken_rules_of_merged,
     broken_rules_of_route, broken_rules_of_upstream,
 };
-use crate::store;
+use crate::store::{self, HostKeyEdit};
 
 /// The state that changes are planned on: the newest revision, stored or about to be.
 #[derive(Clone)]
@@ -26,7 +26,14 @@ pub(super) struct Base {
 pub(super) struct Plan {
     pub(super) outcome: Outcome,
     /// None when nothing is to be stored: nothing changed, or a dry run.
-    pub(super) step: Option<(Revision, Base)>,
+    pub(super) step: Option<Step>,
+}
+
+/// What is stored, where that leads, and what it means for the keys of hosts.
+pub(super) struct Step {
+    pub(super) revision: Revision,
+    pub(super) next: Base,
+    pub(super) host_keys: Vec<HostKeyEdit>,
 }
 
 /// Plans one transaction on `base`, or refuses it.
@@ -73,18 +80,7 @@ pub(super) fn plan(
     if !rails.is_empty() && !submission.meta.forced && !submission.dry_run {
         return Err(Refusal::Rails(rails));
     }
-    let revision = Revision {
-        number,
-        meta: submission.meta.clone(),
-        changes: submission.changes.clone(),
-        diff: diff.clone(),
-        parent: base.digest,
-    };
-    let next = Base {
-        digest: store::digest(&revision),
-        snapshot: snapshot.clone(),
-        establishes: None,
-    };
+    let step = step(base, submission, &snapshot, diff.clone());
     let is_new = !submission.dry_run;
     let outcome = Outcome {
         revision: if is_new { number } else { now },
@@ -97,8 +93,34 @@ pub(super) fn plan(
     };
     Ok(Plan {
         outcome,
-        step: is_new.then_some((revision, next)),
+        step: is_new.then_some(step),
     })
+}
+
+fn step(
+    base: &Base,
+    submission: &Submission,
+    snapshot: &Arc<Snapshot>,
+    diff: Vec<DiffEntry>,
+) -> Step {
+    let revision = Revision {
+        number: snapshot.revision(),
+        meta: submission.meta.clone(),
+        changes: submission.changes.clone(),
+        diff,
+        parent: base.digest,
+    };
+    let (before, next) = (base.snapshot.spec(), snapshot.spec());
+    let edits = || host_keys::edits(before, next, &submission.changes);
+    Step {
+        host_keys: submission.host_keys.clone().unwrap_or_else(edits),
+        next: Base {
+            digest: store::digest(&revision),
+            snapshot: snapshot.clone(),
+            establishes: None,
+        },
+        revision,
+    }
 }
 
 /// What is asked for is so already.

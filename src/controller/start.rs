@@ -7,7 +7,7 @@ use super::follower::Follower;
 use super::plan::Base;
 use super::standing::Standing;
 use super::writer::Writer;
-use super::{Controller, WAITING, secrets, tls};
+use super::{Controller, WAITING, host_keys, secrets, tls};
 use crate::change::Change;
 use crate::clock;
 use crate::domain::snapshot::{Snapshot, shared};
@@ -156,14 +156,16 @@ fn appended(
     } else {
         Vec::new()
     };
+    let changes = vec![change];
+    let edits = host_keys::edits(&before, &spec, &changes);
     let revision = Revision {
         number,
         meta,
-        changes: vec![change],
+        changes,
         diff,
         parent,
     };
-    store.commit(expected, std::slice::from_ref(&revision))?;
+    store.commit_with(expected, std::slice::from_ref(&revision), &edits)?;
     Ok(Stored {
         number,
         digest: store::digest(&revision),

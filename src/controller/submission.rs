@@ -4,6 +4,7 @@ use crate::change::Change;
 use crate::domain::rails::Rail;
 use crate::domain::snapshot::Snapshot;
 use crate::spec::{DiffEntry, Meta, Name, Spec};
+use crate::store::HostKeyEdit;
 
 /// Changes that are to happen together, and the conditions for it.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Submission {
     pub lenient: bool,
     /// Whether it comes from the source of the groups that it changes: nobody else says which servers these have.
     pub by_source: bool,
+    /// What it means for the keys of hosts, if the changes themselves do not say so: where they come from these keys.
+    pub host_keys: Option<Vec<HostKeyEdit>>,
 }
 
 /// What must still be so for a change to happen. It is looked at on the state that the change is planned
@@ -69,6 +72,7 @@ impl Submission {
             dry_run: false,
             lenient: false,
             by_source: false,
+            host_keys: None,
         }
     }
 }

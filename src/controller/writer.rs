@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::follower::{diverged, is_divergence};
-use super::plan::{Base, Plan, plan};
+use super::plan::{Base, Plan, Step, plan};
 use super::standing::Standing;
 use super::{Asked, Job, Outcome, Refusal};
 use crate::clock;
@@ -14,7 +14,7 @@ use crate::domain::names::Resolved;
 use crate::domain::snapshot::Publisher;
 use crate::ports::server_tls::ServerTlsTable;
 use crate::ports::telemetry::{ChangeOutcome, Metrics};
-use crate::spec::{Address, ForbiddenAddresses, Revision};
+use crate::spec::{Address, ForbiddenAddresses};
 use crate::store::{Head, History, Logged, Store, StoreError, Stored};
 
 /// The writer's own state. Runs on a thread of its own until every [`super::Controller`] is gone.
@@ -99,16 +99,16 @@ impl Writer {
         let begun = Instant::now();
         while begun.elapsed() < RACING {
             let (answers, steps) = self.plan_all(batch);
-            let Some((_, last)) = steps.last() else {
+            let Some(last) = steps.last().map(|step| step.next.clone()) else {
                 return answers;
             };
-            let last = last.clone();
-            let revisions: Vec<Revision> =
-                steps.into_iter().map(|(revision, _)| revision).collect();
-            match self
-                .store
-                .commit(Some(self.base.snapshot.revision()), &revisions)
-            {
+            let (mut revisions, mut edits) = (Vec::new(), Vec::new());
+            for step in steps {
+                revisions.push(step.revision);
+                edits.extend(step.host_keys);
+            }
+            let newest = Some(self.base.snapshot.revision());
+            match self.store.commit_with(newest, &revisions, &edits) {
                 Ok(()) => {
                     self.publish(last, &[]);
                     self.standing.agreed();
@@ -128,14 +128,14 @@ impl Writer {
         self.not_stored(batch, &lost)
     }
 
-    fn plan_all(&self, batch: &[Asked]) -> (Planned, Vec<(Revision, Base)>) {
+    fn plan_all(&self, batch: &[Asked]) -> (Planned, Vec<Step>) {
         let mut base = self.base.clone();
         let mut steps = Vec::new();
         let answers = batch.iter().map(|job| {
             let plan = plan(&base, &job.submission, &self.forbidden, &self.server_tls)?;
-            if let Some((revision, next)) = plan.step {
-                base = next.clone();
-                steps.push((revision, next));
+            if let Some(step) = plan.step {
+                base = step.next.clone();
+                steps.push(step);
             }
             Ok(plan.outcome)
         });

@@ -22,6 +22,7 @@ pub use labels::{
 };
 pub use reason::Reason;
 
+use super::host_keys::HostKeyReport;
 use super::shard::Shards;
 use super::sources::SourceTable;
 use counters::{CounterSet, RequestCounters};
@@ -65,6 +66,7 @@ impl Metrics {
             name_answers: CounterSet::default(),
             source_answers: CounterSet::default(),
             sources: SourceTable::default(),
+            host_keys: HostKeyReport::default(),
             revision: AtomicU64::new(0),
             published_unix_ms: AtomicU64::new(0),
         }))
@@ -186,6 +188,11 @@ impl Metrics {
         &self.0.sources
     }
 
+    /// What is known of hosts' keys.
+    pub fn host_keys(&self) -> &HostKeyReport {
+        &self.0.host_keys
+    }
+
     /// `revision` serves traffic since `unix_ms`.
     pub fn published(&self, revision: u64, unix_ms: u64) {
         self.0.revision.store(revision, Ordering::Relaxed);
@@ -275,6 +282,7 @@ struct Inner {
     name_answers: CounterSet<NameAnswer>,
     source_answers: CounterSet<SourceAnswer>,
     sources: SourceTable,
+    host_keys: HostKeyReport,
     revision: AtomicU64,
     /// 0 = nothing published yet.
     published_unix_ms: AtomicU64,

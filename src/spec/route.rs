@@ -59,6 +59,23 @@ impl RouteSpec {
         Name::from_any(&format!("{host}{path}"))
     }
 
+    /// The hosts that it names, in normal form.
+    pub fn exact_hosts(&self) -> impl Iterator<Item = &str> {
+        self.hosts.iter().filter_map(|host| match host {
+            HostPattern::Exact(host) => Some(host.as_str()),
+            HostPattern::Suffix(_) | HostPattern::Any => None,
+        })
+    }
+
+    /// Whether it answers for the path `/`, and how well: the higher goes first.
+    pub fn root_rank(&self) -> Option<u8> {
+        let rank = |path: &PathPattern| match path {
+            PathPattern::Exact(path) => (path == "/").then_some(2),
+            PathPattern::Prefix(prefix) => (prefix == "/").then_some(1),
+        };
+        self.paths.iter().filter_map(rank).max()
+    }
+
     /// Equal but for the revision of the last change.
     pub fn says_the_same(&self, other: &Self) -> bool {
         *other

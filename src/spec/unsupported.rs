@@ -7,7 +7,6 @@
 /// and the bodies of the control API have the same keys in the same places.
 const KEYS: &[(&str, &[&str])] = &[
     ("control/tls", &["client_ca"]),
-    ("state", &["host_keys"]),
     (
         "routes/*",
         &[

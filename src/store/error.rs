@@ -152,6 +152,16 @@ pub enum StoreError {
         /// Whose this node is.
         ours: String,
     },
+    /// Not only the keys of hosts begin so.
+    #[error(
+        "more than {most} keys begin with `{prefix}`: give `state.host_keys` a prefix that hosts' keys alone begin with"
+    )]
+    TooManyKeys {
+        /// The prefix.
+        prefix: String,
+        /// How many may.
+        most: usize,
+    },
     /// The node's own copy cannot be used.
     #[error("the local copy (`state.local_copy`): {0}")]
     LocalCopy(Box<StoreError>),

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::chain::{Encoded, Replay};
 use super::{
-    Backlog, HandOver, Head, History, Lease, Logged, NodeRecord, Redis, Registry, Roll, Sqlite,
-    Store, StoreError, Stored,
+    Backlog, HandOver, Head, History, HostKeyEdit, Lease, Logged, NodeRecord, Redis, Registry,
+    Roll, Sqlite, Store, StoreError, Stored,
 };
 use crate::spec::{Digest, Revision, Span, Spec};
 
@@ -37,7 +37,7 @@ const KEPT: History = History {
 
 impl Mirrored {
     /// Opens the copy; nothing is connected yet.
-    pub fn open(shared: Redis, copy: &Path) -> Result<Self, StoreError> {
+    pub fn open(shared: Arc<Redis>, copy: &Path) -> Result<Self, StoreError> {
         let open = || {
             let copy = Sqlite::open_copy(copy)?;
             let fleet = copy.fleet()?;
@@ -48,7 +48,7 @@ impl Mirrored {
             shared.belong_to(&fleet);
         }
         Ok(Self {
-            shared: Arc::new(shared),
+            shared,
             copy: Arc::new(copy),
             is_saving: Arc::default(),
         })
@@ -185,7 +185,16 @@ impl Store for Mirrored {
     }
 
     fn commit(&self, expected: Option<u64>, revisions: &[Revision]) -> Result<(), StoreError> {
-        self.shared.commit(expected, revisions)?;
+        self.commit_with(expected, revisions, &[])
+    }
+
+    fn commit_with(
+        &self,
+        expected: Option<u64>,
+        revisions: &[Revision],
+        edits: &[HostKeyEdit],
+    ) -> Result<(), StoreError> {
+        self.shared.commit_with(expected, revisions, edits)?;
         // Stored it is; the copy is mended at the next `keep` if this fails.
         let kept = self.copy.commit(expected, revisions);
         if let Err(error) = kept.and_then(|()| self.remember_fleet()) {

@@ -10,9 +10,11 @@ mod checkpoints;
 mod connection;
 mod establish;
 mod fault;
+mod host_keys;
 mod log;
 mod registry;
 mod settings;
+mod tracking;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -23,10 +25,12 @@ use self::connection::{Connections, STEP, Session};
 use self::fault::Fault;
 use self::log::Appended;
 use super::chain::{Encoded, Head, Replay};
-use super::{Backlog, History, Logged, Store, StoreError, Stored, locked};
+use super::{Backlog, History, HostKeyEdit, Logged, Store, StoreError, Stored, locked};
 use crate::spec::{Digest, Revision, Spec};
 
+pub use host_keys::HostKeys;
 pub use settings::{RedisSettings, Secret};
+pub use tracking::{News, Tracking};
 
 /// The state in Redis.
 pub struct Redis {
@@ -176,6 +180,15 @@ impl Store for Redis {
     }
 
     fn commit(&self, expected: Option<u64>, revisions: &[Revision]) -> Result<(), StoreError> {
+        self.commit_with(expected, revisions, &[])
+    }
+
+    fn commit_with(
+        &self,
+        expected: Option<u64>,
+        revisions: &[Revision],
+        edits: &[HostKeyEdit],
+    ) -> Result<(), StoreError> {
         let encoded = Encoded::all(revisions)?;
         self.call(STEP, |session| {
             // What cannot fit, whatever is stored, need not be sent.
@@ -190,7 +203,14 @@ impl Store for Redis {
                 self.head(session)?.head.admit(expected, &encoded)?;
             }
             let ours = self.fleet();
-            match log::append(session, &self.keys, ours.as_deref(), before, &encoded)? {
+            match log::append(
+                session,
+                &self.keys,
+                ours.as_deref(),
+                before,
+                &encoded,
+                edits,
+            )? {
                 Appended::In(fleet) => {
                     self.learn(Some(&fleet));
                     Ok(())
@@ -349,6 +369,16 @@ impl Keys {
 
     fn health(&self) -> String {
         format!("{}:health", self.prefix)
+    }
+
+    /// Where hosts led before they were switched, by host.
+    fn defaults(&self) -> String {
+        format!("{}:defaults", self.prefix)
+    }
+
+    /// Never written: whoever waits for it hears what else comes over the connection.
+    fn nothing(&self) -> String {
+        format!("{}:nothing", self.prefix)
     }
 }
 

@@ -119,7 +119,7 @@ fn check_says_1_for_broken_yaml_and_for_no_file() {
 
 #[test]
 fn check_says_not_supported_yet_for_a_key_of_the_future() {
-    let (code, _, stderr) = check(&format!("{FINE}\nstate: {{ host_keys: {{ prefix: a }} }}"));
+    let (code, _, stderr) = check(&format!("{FINE}\ncontrol: {{ tls: {{ client_ca: a }} }}"));
     assert_eq!(code, Some(1));
     assert!(stderr.contains("not supported yet"), "{stderr}");
 }

@@ -48,7 +48,7 @@ const FORBIDDEN: [&str; 7] = [
 const FORBIDDEN_IN_TYPES: [&str; 2] = ["data", "info"];
 
 /// Names that others gave: where they may stand, and whose they are.
-const THEIRS: [(&str, &str); 16] = [
+const THEIRS: [(&str, &str); 17] = [
     ("", "HttpPeer"),              // pingora_core
     ("", "http_peer"),             // a variable for it
     ("", "peer"),                  // pingora_core::upstreams::peer, and a variable for an HttpPeer
@@ -62,6 +62,7 @@ const THEIRS: [(&str, &str); 16] = [
     ("", "tokio_util"),            // a crate
     ("src/ports", "utils"),        // pingora_core::utils
     ("", "PhantomData"),           // std::marker
+    ("src/store", "PushInfo"),     // redis: a message that nobody asked for
     ("src/control/tests", "Data"), // hyper::body::Body: the type of its chunks
     ("", "InvalidData"),           // std::io::ErrorKind
     ("src/health", "Backend"),     // pingora_load_balancing: the argument of HealthCheck::check

@@ -16,6 +16,7 @@ pub(super) struct StateFile {
     local_copy: Option<PathBuf>,
     history: HistoryFile,
     redis: RedisFile,
+    host_keys: Option<HostKeysFile>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,6 +34,32 @@ struct RedisFile {
     ca: Option<PathBuf>,
     sentinels: Vec<HostPort>,
     master: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HostKeysFile {
+    prefix: KeyPrefix,
+}
+
+/// What keys of hosts begin with.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "String")]
+struct KeyPrefix(String);
+
+impl TryFrom<String> for KeyPrefix {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        // Neither a pattern for `SCAN`, nor the beginning of a key of ours.
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || "._:/-".contains(letter);
+        if text.len() > 255 || !text.chars().all(fits) {
+            return Err(
+                "`prefix` is empty or what the keys begin with: letters, digits, `.`, `_`, `:`, `/` and `-`, 255 at most"
+                    .into(),
+            );
+        }
+        Ok(Self(text))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +90,7 @@ impl StateFile {
         }
         StateSettings {
             store,
+            host_keys: self.host_keys.map(|keys| keys.prefix.0),
             history: History {
                 revisions: self.history.revisions.unwrap_or(1000),
                 age: self.history.age.unwrap_or(Span::from_secs(7 * 86_400)),

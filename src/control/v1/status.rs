@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::super::api::Api;
 use super::super::edit::Look;
+use super::super::host_keys::HostKeysView;
 use super::super::problem::Problem;
 use super::super::source::SourceView;
 use super::super::view::{self, ServerView};
@@ -36,6 +37,9 @@ pub(super) struct StatusView {
     #[schema(value_type = String)]
     file: &'static str,
     store: StoreView,
+    /// The keys of hosts in Redis, if keys switch hosts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host_keys: Option<HostKeysView>,
     /// What needs somebody's attention.
     problems: Vec<String>,
     upstreams: Vec<UpstreamStatus>,
@@ -105,7 +109,13 @@ impl StatusView {
         let of_store = store.reason.iter().map(|reason| format!("store: {reason}"));
         let of_groups = upstreams.iter().flat_map(UpstreamStatus::problems);
         let of_fleet = of_fleet(&api.fleet);
-        let problems = of_store.chain(of_groups).chain(of_fleet).collect();
+        let host_keys = HostKeysView::of(&api.metrics);
+        let of_keys = host_keys.iter().flat_map(HostKeysView::problems);
+        let problems = of_store
+            .chain(of_keys)
+            .chain(of_groups)
+            .chain(of_fleet)
+            .collect();
         Self {
             revision: snapshot.revision(),
             node: api.settings.node.clone(),
@@ -120,6 +130,7 @@ impl StatusView {
                 }
             },
             store,
+            host_keys,
             problems,
             upstreams,
         }

@@ -169,6 +169,12 @@ impl Inner {
             self.sources.failing() as u64,
         )?;
         series.gauge(
+            "host_keys_refused",
+            "Keys of hosts in Redis that are not taken, on the node that follows them",
+            None,
+            self.host_keys.refused() as u64,
+        )?;
+        series.gauge(
             "revision",
             "Number of the revision that serves traffic",
             None,

@@ -36,10 +36,7 @@ impl Connections {
                 Some(connection) => connection,
                 None => self.connect(end)?,
             };
-            let done = work(&mut Session {
-                connection: &mut connection,
-                end,
-            });
+            let done = work(&mut Session::new(&mut connection, end));
             match done {
                 Err(fault) if fault.ends_connection() => {
                     // The others are as old.
@@ -59,7 +56,8 @@ impl Connections {
         }
     }
 
-    fn connect(&self, end: Instant) -> Result<Connection, Fault> {
+    /// A connection that no other call gets.
+    pub(super) fn connect(&self, end: Instant) -> Result<Connection, Fault> {
         let settings = &self.settings;
         match &settings.master {
             Some(master) if !settings.sentinels.is_empty() => self.by_sentinel(master, end),
@@ -182,7 +180,11 @@ pub(super) struct Session<'a> {
     end: Instant,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    pub(super) fn new(connection: &'a mut Connection, end: Instant) -> Self {
+        Self { connection, end }
+    }
+
     /// Asks and waits for the answer, [`STEP`] at most and not beyond the call's end.
     pub(super) fn ask(&mut self, command: &Cmd) -> Result<Value, Fault> {
         self.ask_blocking(command, Duration::ZERO)

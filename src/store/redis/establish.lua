@@ -1,5 +1,5 @@
 -- Throws the log away and begins anew with one revision and its state.
--- KEYS: head, log, checkpoints, past, the new parts, the old parts. ARGV: fleet, number, time, digest, parent, body, id, parts, bytes, content.
+-- KEYS: head, log, checkpoints, past, the new parts, the defaults of hosts, the old parts. ARGV: fleet, number, time, digest, parent, body, id, parts, bytes, content.
 if redis.call('LLEN', KEYS[5]) ~= tonumber(ARGV[8]) then
   return {'interrupted'}
 end

@@ -52,6 +52,7 @@ pub(super) fn write(
         keys.checkpoints(),
         keys.past(),
         keys.parts(&id),
+        keys.defaults(),
     ];
     let old = checkpoints::all(session, keys).unwrap_or_default();
     places.extend(old.iter().map(|found| keys.parts(&found.id)));

@@ -5,11 +5,11 @@ use ::redis::{Value, cmd};
 
 use super::connection::Session;
 use super::fault::Fault;
-use super::{Keys, read, script};
+use super::{Keys, host_keys, read, script};
 use crate::spec::{Digest, Revision};
 use crate::store::chain::{Encoded, Head};
 use crate::store::retention::Mark;
-use crate::store::{Backlog, Logged, StoreError};
+use crate::store::{Backlog, HostKeyEdit, Logged, StoreError};
 
 /// What stands above the log.
 pub(super) struct Top {
@@ -84,11 +84,12 @@ pub(super) fn append(
     ours: Option<&str>,
     before: Head,
     revisions: &[Encoded],
+    edits: &[HostKeyEdit],
 ) -> Result<Appended, Fault> {
     let Some(last) = revisions.last() else {
         return Ok(Appended::In(ours.unwrap_or_default().to_owned()));
     };
-    let places = [keys.head(), keys.log(), keys.past()];
+    let places = [keys.head(), keys.log(), keys.past(), keys.defaults()];
     let mut command = script(include_str!("commit.lua"), &places);
     command
         .arg(ours.unwrap_or_default())
@@ -96,7 +97,8 @@ pub(super) fn append(
         .arg(before.number)
         .arg(before.digest.to_string())
         .arg(last.number)
-        .arg(last.digest.to_string());
+        .arg(last.digest.to_string())
+        .arg(revisions.len());
     for revision in revisions {
         command
             .arg(revision.number)
@@ -104,6 +106,9 @@ pub(super) fn append(
             .arg(revision.digest.to_string())
             .arg(revision.parent.to_string())
             .arg(&revision.body);
+    }
+    for edit in edits {
+        command.arg(host_keys::words(edit).as_slice());
     }
     let answer: Vec<String> = read(&session.ask(&command)?, "the answer to a commit")?;
     let mut answer = answer.into_iter();
