@@ -9,7 +9,7 @@ use super::verdict::{Judge, Verdict};
 use crate::controller::{Controller, Refusal, Submission, host_keys};
 use crate::ports::host_keys::{HostKeyReport, HostKeysTold, plain};
 use crate::spec::{ForbiddenAddresses, Meta, Spec, shortened};
-use crate::store::{HostKeyTable, HostKeyValue, HostKeys, StoreError};
+use crate::store::{HostKey, HostKeyTable, HostKeyValue, HostKeys, StoreError};
 
 /// What is used for as long as the process lives.
 #[derive(Clone)]
@@ -71,7 +71,9 @@ impl Shared {
             judged.push((name.as_str(), refused));
         }
         tell(&self.report.judge_all(judged));
-        let (at, count) = ((self.clock)(), table.keys.len());
+        let is_there = |key: &&HostKey| key.value != HostKeyValue::Absent;
+        let count = table.keys.values().filter(is_there).count();
+        let at = (self.clock)();
         self.report.note(|told| (told.at, told.count) = (at, count));
         let hosts = switched.iter().map(|(host, _)| host);
         let without = hosts.filter(|host| !table.keys.contains_key(*host));
@@ -85,34 +87,29 @@ impl Shared {
             Ok(is_kept) => Ok(is_kept),
             Err(Failure::Later(why)) => Err(why),
             // One of them is not to be done: the others are.
-            Err(Failure::Refused(_)) if names.len() > 1 => {
+            Err(Failure::Refused(why)) => {
                 for name in names {
-                    self.settle_one(name).await?;
+                    match names.len() {
+                        1 => self.refuse(name, &why),
+                        _ => self.settle_alone(name).await?,
+                    }
                 }
                 Ok(true)
             }
-            Err(Failure::Refused(why)) => {
-                self.refuse(names, &why);
-                Ok(true)
-            }
         }
     }
 
-    async fn settle_one(&self, name: &String) -> Result<(), String> {
-        let one = std::slice::from_ref(name);
-        match self.attempt(one).await {
-            Ok(_) => Ok(()),
-            Err(Failure::Later(why)) => Err(why),
-            Err(Failure::Refused(why)) => {
-                self.refuse(one, &why);
-                Ok(())
-            }
+    async fn settle_alone(&self, name: &String) -> Result<(), String> {
+        match self.attempt(std::slice::from_ref(name)).await {
+            Ok(_) => {}
+            Err(Failure::Later(why)) => return Err(why),
+            Err(Failure::Refused(why)) => self.refuse(name, &why),
         }
+        Ok(())
     }
 
-    fn refuse(&self, names: &[String], why: &str) {
-        let judged = names.iter().map(|name| (name.as_str(), Some(plain(why))));
-        tell(&self.report.judge(judged));
+    fn refuse(&self, name: &str, why: &str) {
+        tell(&self.report.judge([(name, Some(plain(why)))]));
     }
 
     async fn attempt(&self, names: &[String]) -> Result<bool, Failure> {

@@ -130,16 +130,20 @@ impl HostKeys {
 const PAGE: usize = 1000;
 /// Keys that are read in one step: Redis serves nobody else meanwhile.
 const VALUES: usize = 500;
-/// The last byte that is read of a value. The longest target, a group's name or the path of a socket, is shorter.
+/// The last byte that is read of a value, and of a name. The longest target, a group's name or the path of a socket, is
+/// shorter, and so is the longest host.
 const LONGEST: usize = 512;
 /// Keys of hosts that one fleet may have.
 const MOST: usize = 100_000;
 
-/// What stands behind the prefix, if the key is not one of ours or of another fleet's. No host has a brace.
+/// What stands behind the prefix, if the key is not one of ours or of another fleet's, and not far from being a host.
 pub(super) fn name_of(prefix: &str, key: &[u8]) -> Option<String> {
     let name = key.strip_prefix(prefix.as_bytes())?;
+    // No host has a brace.
     let is_log = prefix.is_empty() && key.starts_with(b"{");
-    (!is_log).then(|| String::from_utf8_lossy(name).into_owned())
+    let name = std::str::from_utf8(name).ok();
+    let name = name.filter(|name| !is_log && name.len() <= LONGEST)?;
+    Some(name.to_owned())
 }
 
 fn marked(text: &[u8]) -> Option<&str> {
@@ -185,6 +189,8 @@ mod tests {
         assert_eq!(name("", "a.example"), Some("a.example".into()));
         assert_eq!(name("h:", "h:a"), Some("a".into()));
         assert_eq!(name("h:", "a"), None);
+        assert_eq!(name("", &"a".repeat(513)), None);
+        assert_eq!(name_of("", b"\xff"), None);
     }
 
     #[test]

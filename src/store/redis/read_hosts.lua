@@ -2,6 +2,8 @@
 -- KEYS: head, defaults, then keys. ARGV: the last byte that is read, then the host of each key.
 -- Answers the newest revision, the prefix behind '=' if changes write such keys, and for each key its type, or its text behind
 -- '=', and its default behind '='.
+-- Takes nothing away, but is refused by a replica, which may hold what was so before.
+redis.call('HDEL', KEYS[2], '')
 local head = redis.call('HMGET', KEYS[1], 'number', 'host_keys')
 local answer = {head[1] or '', head[2] and '=' .. head[2] or ''}
 for at = 3, #KEYS do

@@ -95,8 +95,8 @@ impl Listener {
             let Err(fault) = self.listen() else { return };
             let why = fault.at(&self.redis.place).to_string();
             locked(&self.heard.inner).news.trouble = Some(why);
-            // What was heard of for a while may be so again at once.
-            pause = match begun.elapsed() > LONG {
+            // What could be heard for a while may be so again at once.
+            pause = match begun.elapsed() > BEAT / 2 {
                 true => RETRY,
                 false => (pause * 2).min(LONG),
             };
@@ -196,7 +196,7 @@ const MOST: usize = 1000;
 const BEAT: Duration = Duration::from_secs(1);
 /// After a failure; twice as long after each further one, up to [`LONG`].
 const RETRY: Duration = Duration::from_millis(150);
-const LONG: Duration = Duration::from_secs(5);
+const LONG: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
