@@ -37,6 +37,7 @@ proof: prepare ## the claims that take long, at full size: about half an hour
 	@scripts/install.sh nginx=nginx-light wrk=wrk curl=curl python3=python3
 	$(CARGO) build --locked --release
 	POINTSMAN_PROOF=1 POINTSMAN_BINARY="$(CURDIR)/target/release/pointsman" $(CARGO) test --locked --test proof -- --nocapture --test-threads 1
+	POINTSMAN_PROOF=1 $(CARGO) test --locked --release --test model -- --nocapture --test-threads 1
 	proof/real_parts.py --seconds 600
 	proof/half_open.py
 	@if [ -x proof/health_load.py ]; then proof/health_load.py; fi

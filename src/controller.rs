@@ -35,7 +35,7 @@ use crate::domain::names::Resolved;
 use crate::domain::snapshot::SharedSnapshot;
 use crate::ports::server_tls::ServerTlsTable;
 use crate::spec::Address;
-use crate::store::{Logged, Store, Stored};
+use crate::store::{Head, Logged, Store, Stored};
 use follower::Taken;
 
 pub use refusal::Refusal;
@@ -62,8 +62,8 @@ enum Job {
     Names(Vec<(Address, Arc<Resolved>)>, oneshot::Sender<()>),
     /// What other processes stored.
     Newer(Vec<Logged>, oneshot::Sender<Taken>),
-    /// A state to go on from that the store vouches for.
-    Successor(Stored, oneshot::Sender<Taken>),
+    /// A state to go on from, that the store vouches for to whoever is at this place.
+    Successor(Head, Stored, oneshot::Sender<Taken>),
 }
 
 /// A submission, and where its answer goes.

@@ -7,6 +7,7 @@
 //! All calls block: the one writer calls from its own thread, readers through `spawn_blocking`.
 
 mod chain;
+pub mod descent;
 mod error;
 mod host_keys;
 mod memory;

@@ -19,6 +19,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use lineage::Lineage;
+use pointsman::spec::Spec;
 use pointsman::store::{Head, Redis, Store, StoreError};
 use support::{Detour, RedisServer};
 
@@ -132,4 +133,22 @@ fn a_state_is_only_taken_over_whole_by_those_of_its_line() {
     };
     assert_eq!(store.successor(stranger).unwrap(), None);
     assert_eq!(store.successor(at(60)).unwrap(), None);
+}
+
+#[test]
+fn a_force_whose_number_was_given_meanwhile_is_refused() {
+    let server = RedisServer::start();
+    let store = Redis::new(server.settings());
+    let mut lineage = Lineage::default();
+    lineage.grow(&store, 3);
+    let mut revision = Lineage::default().more(1).remove(0);
+    revision.number = store.highest().unwrap() + 1;
+    // Another node's change comes first.
+    lineage.grow(&store, 1);
+    let late = store.establish(&revision, &Spec::default()).unwrap_err();
+    assert!(matches!(late, StoreError::Conflict { .. }), "{late}");
+    assert_eq!(store.load().unwrap(), Some(lineage.last()));
+    revision.number = store.highest().unwrap() + 1;
+    store.establish(&revision, &Spec::default()).unwrap();
+    assert_eq!(store.highest().unwrap(), 5);
 }

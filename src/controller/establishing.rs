@@ -3,6 +3,7 @@
 use super::plan::{Base, Plan, Step, plan};
 use super::writer::{Planned, Writer};
 use super::{Asked, Refusal};
+use crate::store::descent;
 
 impl Writer {
     /// While the store holds another history, an operator's force begins it anew; all else waits for that.
@@ -27,12 +28,12 @@ impl Writer {
 
     /// Makes the state that is served, with this change, the one that is stored.
     fn establish(&mut self, asked: &Asked) -> Planned {
-        let seen = match self.store.highest() {
-            Ok(seen) => seen.max(self.base.snapshot.revision()),
+        let number = match self.store.highest() {
+            Ok(stored) => descent::forced_number(stored, self.base.snapshot.revision()),
             Err(error) => return vec![Err(Refusal::Store(error.to_string()))],
         };
         let base = Base {
-            establishes: Some(seen.saturating_add(1)),
+            establishes: Some(number),
             ..self.base.clone()
         };
         let planned = plan(&base, &asked.submission, &self.forbidden, &self.server_tls);

@@ -60,16 +60,16 @@ impl Follower {
 
     /// Where there is no way step by step there may be one all the same.
     fn succeed(&self, at: Head, error: StoreError) -> Result<(), Trouble> {
-        if !is_divergence(&error) {
+        if !error.is_divergence() {
             return Err((error.to_string(), false));
         }
         match self.store.successor(at) {
             Ok(Some(state)) => {
                 log::warn!("revision {} is taken over whole: {error}", state.number);
-                self.hand(|reply| Job::Successor(state, reply))
+                self.hand(|reply| Job::Successor(at, state, reply))
             }
             Ok(None) => Err((diverged(&error), true)),
-            Err(other) if is_divergence(&other) => Err((diverged(&other), true)),
+            Err(other) if other.is_divergence() => Err((diverged(&other), true)),
             Err(other) => Err((other.to_string(), false)),
         }
     }
@@ -90,17 +90,6 @@ type Trouble = (String, bool);
 
 /// The writer's answer: why it did not go on from what it was given.
 pub(super) type Taken = Result<(), String>;
-
-/// Whether it says that what is stored is not what this node's state leads to.
-pub(super) fn is_divergence(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::Diverged { .. }
-            | StoreError::Pruned { .. }
-            | StoreError::OtherFleet { .. }
-            | StoreError::Contradiction { .. }
-    )
-}
 
 /// What an operator can do about it. The log of another fleet is nobody's to throw away.
 pub(super) fn diverged(error: &StoreError) -> String {

@@ -9,17 +9,33 @@ use super::writer::{MOST_AT_ONCE, Writer};
 use super::{secrets, tls};
 use crate::domain::snapshot::Snapshot;
 use crate::spec::{Digest, Spec};
-use crate::store::{Head, Logged, StoreError, Stored};
+use crate::store::{Head, Logged, StoreError, Stored, descent};
 
 impl Writer {
-    /// Takes over what another process stored first.
+    /// Takes over what another process stored first: step by step, or whole where the store vouches for it. To be so far
+    /// behind is no divergence, and must not be taken for one: force would throw away what the others stored.
     pub(super) fn catch_up(&mut self) -> Result<(), StoreError> {
-        let number = self.base.snapshot.revision();
-        let digest = self.base.digest;
-        let at = Head { number, digest };
-        let newer = self.store.next(at, MOST_AT_ONCE, Duration::ZERO)?;
+        let at = self.at();
+        let number = at.number;
         let diverged = |why| StoreError::Diverged { number, why };
-        self.go_on(newer).map_err(diverged)
+        match self.store.next(at, MOST_AT_ONCE, Duration::ZERO) {
+            Err(error) if error.is_divergence() => match self.store.successor(at)? {
+                Some(state) => {
+                    log::warn!("revision {} is taken over whole: {error}", state.number);
+                    self.succeed(at, state).map_err(diverged)
+                }
+                None => Err(error),
+            },
+            newer => self.go_on(newer?).map_err(diverged),
+        }
+    }
+
+    /// What is served.
+    pub(super) fn at(&self) -> Head {
+        Head {
+            number: self.base.snapshot.revision(),
+            digest: self.base.digest,
+        }
     }
 
     /// Applies revisions of others, as far as they are new, onto the one that they descend from.
@@ -30,7 +46,8 @@ impl Writer {
             return Ok(());
         };
         let (number, digest) = (last.revision.number, last.digest);
-        if (first.revision.number, first.revision.parent) != (from + 1, self.base.digest) {
+        let at = self.at();
+        if descent::follows(at, first.revision.number, first.revision.parent).is_err() {
             return Err(format!(
                 "revision {} in the store does not descend from revision {from} here",
                 first.revision.number
@@ -49,11 +66,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on from a state that the store vouches for.
-    pub(super) fn succeed(&mut self, state: Stored) -> Taken {
-        if state.number > self.base.snapshot.revision() {
-            self.take_over(state.number, state.digest, state.spec, &[]);
+    /// Goes on from a state that the store vouches for to whoever is at `at`. What was stored here since then need
+    /// not be in it, whatever its number.
+    pub(super) fn succeed(&mut self, at: Head, state: Stored) -> Taken {
+        if self.at() != at {
+            let now = self.base.snapshot.revision();
+            return Err(format!("revision {now} came before the state was read"));
         }
+        self.take_over(state.number, state.digest, state.spec, &[]);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::follower::{diverged, is_divergence};
+use super::follower::diverged;
 use super::plan::{Base, Plan, Step, plan};
 use super::standing::Standing;
 use super::{Asked, Job, Outcome, Refusal};
@@ -56,7 +56,7 @@ impl Writer {
                     told.push(reply);
                 }
                 Job::Newer(newer, reply) => drop(reply.send(self.go_on(newer))),
-                Job::Successor(state, reply) => drop(reply.send(self.succeed(state))),
+                Job::Successor(at, state, reply) => drop(reply.send(self.succeed(at, state))),
             }
         }
         self.resolve(&names);
@@ -114,7 +114,7 @@ impl Writer {
                     self.standing.agreed();
                     return answers;
                 }
-                Err(StoreError::Conflict { .. }) => {
+                Err(StoreError::Conflict { .. } | StoreError::Diverged { .. }) => {
                     if let Err(error) = self.catch_up() {
                         return self.not_stored(batch, &error);
                     }
@@ -146,7 +146,7 @@ impl Writer {
     /// not stored either: only what is also true of the stored state is said.
     pub(super) fn not_stored(&self, batch: &[Asked], error: &StoreError) -> Planned {
         let mut reason = error.to_string();
-        if is_divergence(error) {
+        if error.is_divergence() {
             reason = diverged(error);
             let revision = self.base.snapshot.revision();
             self.standing.failed(reason.clone(), true, revision);
@@ -257,6 +257,24 @@ mod tests {
             submission,
             reply: oneshot::channel().0,
         }
+    }
+
+    #[test]
+    fn a_state_vouched_for_before_a_change_does_not_undo_it() {
+        let mut writer = writer_that_cannot_store();
+        let state = Stored {
+            number: 9,
+            digest: Digest([9; 32]),
+            spec: Arc::default(),
+        };
+        let before = Head {
+            number: 6,
+            digest: Digest([6; 32]),
+        };
+        assert!(writer.succeed(before, state.clone()).is_err());
+        assert_eq!(writer.base.snapshot.revision(), 7);
+        assert!(writer.succeed(writer.at(), state).is_ok());
+        assert_eq!(writer.base.snapshot.revision(), 9);
     }
 
     #[test]

@@ -133,7 +133,8 @@ impl Head {
         })
     }
 
-    pub(super) fn step(self, number: u64, parent: Digest, digest: Digest) -> Result<Self, String> {
+    /// The head after a revision that descends from this one; else why it does not.
+    pub fn step(self, number: u64, parent: Digest, digest: Digest) -> Result<Self, String> {
         if self.number.checked_add(1) != Some(number) {
             return Err(format!("it comes after {}", self.number));
         }

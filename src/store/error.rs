@@ -171,3 +171,16 @@ pub enum StoreError {
     )]
     NoCopy(Box<StoreError>),
 }
+
+impl StoreError {
+    /// Whether it says that what is stored is not what this node's state leads to.
+    pub fn is_divergence(&self) -> bool {
+        matches!(
+            self,
+            Self::Diverged { .. }
+                | Self::Pruned { .. }
+                | Self::OtherFleet { .. }
+                | Self::Contradiction { .. }
+        )
+    }
+}

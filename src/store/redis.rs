@@ -25,7 +25,9 @@ use self::connection::{Connections, STEP, Session};
 use self::fault::Fault;
 use self::log::Appended;
 use super::chain::{Encoded, Head, Replay};
-use super::{Backlog, History, HostKeyEdit, Logged, Store, StoreError, Stored, locked};
+use super::{
+    Backlog, History, HostKeyEdit, Logged, Store, StoreError, Stored, descent, locked,
+};
 use crate::spec::{Digest, Revision, Spec};
 
 pub use host_keys::HostKeys;
@@ -275,7 +277,7 @@ impl Store for Redis {
                 // Nothing may have come because the log is another's, older, or gone.
                 let top = self.head(session)?;
                 if newer.is_empty() {
-                    descends(top.head, at)?;
+                    descent::ends_at(top.head, at)?;
                     log::is_there(session, &self.keys, top.head)?;
                 }
                 self.learn(top.fleet.as_deref());
@@ -287,12 +289,10 @@ impl Store for Redis {
     fn successor(&self, at: Head) -> Result<Option<Stored>, StoreError> {
         self.steadily(|session| {
             let top = self.head(session)?;
-            if top.head.number <= at.number {
-                return Ok(None);
-            }
             // A force is only for those who know whose it is.
-            let is_forced = top.forced > at.number && self.fleet().is_some();
-            match is_forced || log::was(session, &self.keys, at)? {
+            let forced = self.fleet().map_or(0, |_| top.forced);
+            let was = || log::was(session, &self.keys, at);
+            match descent::may_succeed(at, top.head.number, forced, was)? {
                 true => self.state(session, top.head, top.head.number),
                 false => Ok(None),
             }
@@ -317,18 +317,6 @@ impl Store for Redis {
             }
         })
     }
-}
-
-/// Whether a log that has nothing after `at` ends there.
-fn descends(newest: Head, at: Head) -> Result<(), Fault> {
-    let why = match newest {
-        _ if newest.number > at.number || newest == at => return Ok(()),
-        Head { number: 0, .. } => "the store is empty".to_owned(),
-        Head { number, .. } if number < at.number => format!("the newest in the store is {number}"),
-        Head { digest, .. } => format!("it is {digest} in the store, {} here", at.digest),
-    };
-    let number = at.number;
-    Err(Fault::Store(StoreError::Diverged { number, why }))
 }
 
 /// Our keys, all with the prefix.

@@ -12,6 +12,11 @@ local forced = redis.pcall('HGET', KEYS[1], 'forced')
 if type(forced) == 'string' and tonumber(forced) and tonumber(forced) >= tonumber(ARGV[2]) then
   return {'conflict'}
 end
+-- Or a change, after the number was chosen.
+local newest = redis.pcall('HGET', KEYS[1], 'number')
+if type(newest) == 'string' and #newest < 16 and string.match(newest, '^%d+$') and tonumber(newest) >= tonumber(ARGV[2]) then
+  return {'conflict'}
+end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 for at = 6, #KEYS do redis.call('DEL', KEYS[at]) end
 redis.call('PERSIST', KEYS[5])

@@ -7,19 +7,27 @@ use super::connection::Session;
 use super::fault::Fault;
 use super::log::Appended;
 use super::registry::signed;
-use super::{Keys, log, read, script};
+use super::{Keys, read, script};
 use crate::spec::Spec;
 use crate::store::StoreError;
 use crate::store::chain::Encoded;
 
 /// The highest number that the log or a node on record has had. Where one of them cannot be read, the other counts.
 pub(super) fn highest(session: &mut Session<'_>, keys: &Keys) -> Result<u64, Fault> {
-    let mut seen = 0;
-    match log::top(session, keys) {
-        Ok(top) => seen = top.head.number,
+    let mut command = cmd("HGET");
+    command.arg(keys.head()).arg("number");
+    // The number alone: the rest of the head may be damaged. The script reads it the same way.
+    let newest = session
+        .ask(&command)
+        .and_then(|value| read::<Option<String>>(&value, "the head's number"));
+    let seen = match newest {
+        Ok(text) => text.and_then(|text| text.parse().ok()).unwrap_or(0),
         Err(fault) if fault.ends_connection() => return Err(fault),
-        Err(fault) => ::log::warn!("the head is passed over: {fault:?}"),
-    }
+        Err(fault) => {
+            ::log::warn!("the head is passed over: {fault:?}");
+            0
+        }
+    };
     let mut command = cmd("HVALS");
     command.arg(keys.nodes());
     let nodes = session

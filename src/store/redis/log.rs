@@ -9,7 +9,7 @@ use super::{Keys, host_keys, read, script};
 use crate::spec::{Digest, Revision};
 use crate::store::chain::{Encoded, Head};
 use crate::store::retention::Mark;
-use crate::store::{Backlog, HostKeyEdit, Logged, StoreError};
+use crate::store::{Backlog, HostKeyEdit, Logged, StoreError, descent};
 
 /// What stands above the log.
 pub(super) struct Top {
@@ -218,19 +218,10 @@ pub(super) fn next(
             link(&mut newer, entry.decode()?)?;
         }
     }
-    match newer.first().map(|first: &Logged| &first.revision) {
-        Some(first) if at.number.checked_add(1) != Some(first.number) => {
-            Err(Fault::Store(StoreError::Pruned { after: at.number }))
-        }
-        Some(first) if first.parent != at.digest => Err(Fault::Store(StoreError::Diverged {
-            number: first.number,
-            why: format!(
-                "its parent is {}, revision {} is {} here",
-                first.parent, at.number, at.digest
-            ),
-        })),
-        _ => Ok(newer),
+    if let Some(first) = newer.first().map(|first: &Logged| &first.revision) {
+        descent::follows(at, first.number, first.parent)?;
     }
+    Ok(newer)
 }
 
 /// Whether this revision is one of the log's line, kept or not.
