@@ -14,6 +14,8 @@ mod damage;
 mod lineage;
 #[path = "store/redis/reaching.rs"]
 mod reaching;
+#[path = "store/redis/size.rs"]
+mod size;
 mod support;
 
 use std::time::{Duration, Instant};

@@ -15,6 +15,7 @@ mod log;
 mod registry;
 mod settings;
 mod tracking;
+mod wire;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -25,9 +26,7 @@ use self::connection::{Connections, STEP, Session};
 use self::fault::Fault;
 use self::log::Appended;
 use super::chain::{Encoded, Head, Replay};
-use super::{
-    Backlog, History, HostKeyEdit, Logged, Store, StoreError, Stored, descent, locked,
-};
+use super::{Backlog, History, HostKeyEdit, Logged, Store, StoreError, Stored, descent, locked};
 use crate::spec::{Digest, Revision, Spec};
 
 pub use host_keys::HostKeys;

@@ -14,6 +14,8 @@ use crate::store::{History, StoreError, Stored};
 
 /// One command's worth: Redis serves nobody else while it takes it in.
 const PART: usize = 256 << 10;
+/// Far above the text of any state; what says that it is more was not written by a node.
+const LARGEST: u64 = 1 << 30;
 /// Parts that were never completed go by themselves, after so many seconds.
 const ORPHAN: u64 = 3600;
 
@@ -131,12 +133,18 @@ fn parse(number: &str, line: &str) -> Result<Found, Fault> {
 pub(super) fn read(session: &mut Session<'_>, keys: &Keys, found: &Found) -> Result<Stored, Fault> {
     let number = found.mark.number;
     let damaged = |what: &str| Fault::Damaged(format!("checkpoint {number}: {what}"));
+    if found.mark.bytes > LARGEST {
+        return Err(damaged("it says that it is larger than any state"));
+    }
     let mut text = Vec::new();
     for place in 0..found.parts {
         let mut command = cmd("LINDEX");
         command.arg(keys.parts(&found.id)).arg(place);
         let part: Option<Vec<u8>> = typed(&session.ask(&command)?, "a part")?;
         text.extend(part.ok_or_else(|| damaged("a part is missing"))?);
+        if text.len() as u64 > found.mark.bytes {
+            return Err(damaged("it is longer than it says"));
+        }
     }
     if content(&text, number, found.digest) != found.content {
         return Err(damaged("its text does not match its digest"));

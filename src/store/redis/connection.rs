@@ -1,18 +1,18 @@
-use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use ::redis::{Client, Cmd, Connection, ConnectionLike, TlsCertificates, Value, cmd};
+use ::redis::{Cmd, Value, cmd};
 
 use super::fault::Fault;
 use super::settings::RedisSettings;
+use super::wire::Wire;
 use crate::store::locked;
 
 /// The connections to Redis. Whoever calls takes one that is idle or makes one, so that nobody waits
 /// for another's answer.
 pub(super) struct Connections {
     settings: RedisSettings,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Wire>>,
 }
 
 impl Connections {
@@ -57,7 +57,7 @@ impl Connections {
     }
 
     /// A connection that no other call gets.
-    pub(super) fn connect(&self, end: Instant) -> Result<Connection, Fault> {
+    pub(super) fn connect(&self, end: Instant) -> Result<Wire, Fault> {
         let settings = &self.settings;
         match &settings.master {
             Some(master) if !settings.sentinels.is_empty() => self.by_sentinel(master, end),
@@ -66,17 +66,16 @@ impl Connections {
     }
 
     /// The first that is a master; else the first that answers, which can at least be read from.
-    fn by_list(&self, end: Instant) -> Result<Connection, Fault> {
+    fn by_list(&self, end: Instant) -> Result<Wire, Fault> {
         let addresses = &self.settings.addresses;
         let (mut replica, mut failed) = (None, Vec::new());
         for (place, address) in addresses.iter().enumerate() {
-            let connected = self.open(
-                &self.settings.url(address),
-                share(end, addresses.len() - place),
-            );
+            let limit = share(end, addresses.len() - place);
+            let until = Instant::now() + limit;
+            let connected = self.open(&self.settings.url(address), limit);
             match connected {
                 Ok(mut connection) => {
-                    if addresses.len() == 1 || is_master(&mut connection) {
+                    if addresses.len() == 1 || is_master(&mut connection, until) {
                         return Ok(connection);
                     }
                     replica = replica.or(Some(connection));
@@ -87,7 +86,7 @@ impl Connections {
         replica.ok_or_else(|| Fault::Away(failed.join("; ")))
     }
 
-    fn by_sentinel(&self, master: &str, end: Instant) -> Result<Connection, Fault> {
+    fn by_sentinel(&self, master: &str, end: Instant) -> Result<Wire, Fault> {
         let sentinels = &self.settings.sentinels;
         let mut failed = Vec::new();
         for (place, sentinel) in sentinels.iter().enumerate() {
@@ -100,19 +99,15 @@ impl Connections {
         Err(Fault::Away(failed.join("; ")))
     }
 
-    fn named_by(
-        &self,
-        sentinel: &str,
-        master: &str,
-        limit: Duration,
-    ) -> Result<Connection, String> {
+    fn named_by(&self, sentinel: &str, master: &str, limit: Duration) -> Result<Wire, String> {
         let url = self.settings.sentinel_url(sentinel);
         let mut connection = self.open(&url, limit / 2)?;
-        let found: Option<(String, u16)> = cmd("SENTINEL")
-            .arg("get-master-addr-by-name")
-            .arg(master)
-            .query(&mut connection)
-            .map_err(|error| error.to_string())?;
+        let mut question = cmd("SENTINEL");
+        question.arg("get-master-addr-by-name").arg(master);
+        let found = connection.ask(&question, Instant::now() + limit / 2);
+        let found = found.map_err(|fault| fault.text())?;
+        let found: Option<(String, u16)> =
+            ::redis::from_redis_value(found).map_err(|error| error.to_string())?;
         let (host, port) = found.ok_or_else(|| format!("it knows no master {master}"))?;
         let host = if host.contains(':') {
             format!("[{host}]")
@@ -123,35 +118,14 @@ impl Connections {
         let mut connection = self
             .open(&self.settings.url(&address), limit / 2)
             .map_err(|error| format!("the master {address}: {error}"))?;
-        match is_master(&mut connection) {
+        match is_master(&mut connection, Instant::now() + limit / 2) {
             true => Ok(connection),
             false => Err(format!("{address} is no master any more")),
         }
     }
 
-    fn open(&self, url: &str, limit: Duration) -> Result<Connection, String> {
-        let connect = || -> Result<Connection, String> {
-            let client = match &self.settings.ca {
-                Some(ca) => {
-                    let pem = fs::read(ca).map_err(|error| format!("{}: {error}", ca.display()))?;
-                    let certificates = TlsCertificates {
-                        client_tls: None,
-                        root_cert: Some(pem),
-                    };
-                    Client::build_with_tls(url, certificates)
-                }
-                None => Client::open(url),
-            };
-            let connection = client.and_then(|client| client.get_connection_with_timeout(limit));
-            connection.map_err(|error| error.to_string())
-        };
-        let connection = connect()?;
-        // For the questions before the first session.
-        let limited = connection
-            .set_read_timeout(Some(limit))
-            .and_then(|()| connection.set_write_timeout(Some(limit)));
-        limited.map_err(|error| error.to_string())?;
-        Ok(connection)
+    fn open(&self, url: &str, limit: Duration) -> Result<Wire, String> {
+        Wire::open(url, self.settings.ca.as_deref(), limit)
     }
 }
 
@@ -163,9 +137,8 @@ fn share(end: Instant, tries: usize) -> Duration {
 }
 
 /// `HELLO` asks for no more than every user may; `ROLE` is for administrators.
-fn is_master(connection: &mut Connection) -> bool {
-    let hello: Result<Value, _> = cmd("HELLO").arg(2).query(connection);
-    let Ok(Value::Array(fields)) = hello else {
+fn is_master(wire: &mut Wire, end: Instant) -> bool {
+    let Ok(Value::Array(fields)) = wire.ask(cmd("HELLO").arg(2), end) else {
         return false;
     };
     let text = |value: &Value| ::redis::from_redis_value_ref::<String>(value).unwrap_or_default();
@@ -176,13 +149,13 @@ fn is_master(connection: &mut Connection) -> bool {
 
 /// One call's use of a connection.
 pub(super) struct Session<'a> {
-    connection: &'a mut Connection,
+    wire: &'a mut Wire,
     end: Instant,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(connection: &'a mut Connection, end: Instant) -> Self {
-        Self { connection, end }
+    pub(super) fn new(wire: &'a mut Wire, end: Instant) -> Self {
+        Self { wire, end }
     }
 
     /// Asks and waits for the answer, [`STEP`] at most and not beyond the call's end.
@@ -197,10 +170,7 @@ impl<'a> Session<'a> {
         if limit.is_zero() {
             return Err(Fault::Away("no answer in time".into()));
         }
-        self.connection.set_read_timeout(Some(limit))?;
-        self.connection.set_write_timeout(Some(limit))?;
-        // An error of the server is a value here, and must not be taken for one.
-        Ok(self.connection.req_command(command)?.extract_error()?)
+        self.wire.ask(command, Instant::now() + limit)
     }
 
     /// Whether the call's time is over.

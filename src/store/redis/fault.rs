@@ -1,5 +1,8 @@
+use std::io;
+
 use ::redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use super::wire::MOST;
 use crate::store::StoreError;
 use crate::store::chain::Damage;
 
@@ -12,6 +15,10 @@ pub(super) enum Fault {
     Redis(RedisError),
     /// Nobody could be connected to; why.
     Away(String),
+    /// An answer of which nothing was kept.
+    TooLarge,
+    /// What was to be stored may not be.
+    Unfit(String),
     /// Already an answer.
     Store(StoreError),
 }
@@ -30,7 +37,22 @@ impl Fault {
                 !is_server || is_readonly(error)
             }
             Self::Away(_) => true,
-            Self::Damaged(_) | Self::Store(_) => false,
+            Self::Damaged(_) | Self::TooLarge | Self::Unfit(_) | Self::Store(_) => false,
+        }
+    }
+
+    /// What is to be said of it, for who knows the place.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Damaged(reason) | Self::Away(reason) | Self::Unfit(reason) => reason.clone(),
+            Self::Redis(error) => said(error),
+            Self::TooLarge => {
+                let most = MOST >> 20;
+                format!(
+                    "a value of ours is not one that a node wrote: an answer has more than {most} MiB"
+                )
+            }
+            Self::Store(error) => error.to_string(),
         }
     }
 
@@ -39,6 +61,11 @@ impl Fault {
         let place = place.to_owned();
         match self {
             Self::Damaged(reason) => StoreError::Contradiction { place, reason },
+            Self::TooLarge => StoreError::Contradiction {
+                place,
+                reason: self.text(),
+            },
+            Self::Unfit(reason) => StoreError::NotTaken { place, reason },
             Self::Away(reason) => StoreError::Unreachable { place, reason },
             Self::Store(error) => error,
             Self::Redis(error) => {
@@ -81,6 +108,12 @@ fn is_readonly(error: &RedisError) -> bool {
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Self {
         Self::Redis(error)
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Redis(error.into())
     }
 }
 

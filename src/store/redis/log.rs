@@ -5,6 +5,7 @@ use ::redis::{Value, cmd};
 
 use super::connection::Session;
 use super::fault::Fault;
+use super::wire::MOST;
 use super::{Keys, host_keys, read, script};
 use crate::spec::{Digest, Revision};
 use crate::store::chain::{Encoded, Head};
@@ -89,6 +90,11 @@ pub(super) fn append(
     let Some(last) = revisions.last() else {
         return Ok(Appended::In(ours.unwrap_or_default().to_owned()));
     };
+    if revisions.iter().any(|it| it.body.len() as u64 > LARGEST) {
+        let most = LARGEST >> 20;
+        let reason = format!("a revision has at most {most} MiB there: make the change in parts");
+        return Err(Fault::Unfit(reason));
+    }
     let places = [keys.head(), keys.log(), keys.past(), keys.defaults()];
     let mut command = script(include_str!("commit.lua"), &places);
     command
@@ -199,16 +205,19 @@ pub(super) fn next(
     limit: usize,
     patience: Duration,
 ) -> Result<Vec<Logged>, Fault> {
-    let mut command = cmd("XREAD");
-    command.arg("COUNT").arg(limit.min(PAGE));
-    if !patience.is_zero() {
-        command.arg("BLOCK").arg(patience.as_millis() as u64);
-    }
-    command
-        .arg("STREAMS")
-        .arg(keys.log())
-        .arg(format!("{}-0", at.number));
-    let found: Vec<(String, Value)> = match session.ask_blocking(&command, patience)? {
+    let found = by_page(limit, |count| {
+        let mut command = cmd("XREAD");
+        command.arg("COUNT").arg(count);
+        if !patience.is_zero() {
+            command.arg("BLOCK").arg(patience.as_millis() as u64);
+        }
+        command
+            .arg("STREAMS")
+            .arg(keys.log())
+            .arg(format!("{}-0", at.number));
+        session.ask_blocking(&command, patience)
+    })?;
+    let found: Vec<(String, Value)> = match found {
         Value::Nil => return Ok(Vec::new()),
         value => read(&value, "the log")?,
     };
@@ -278,14 +287,12 @@ pub(super) fn before(
         Some(number) => format!("{}-0", number - 1),
     };
     while found.len() < limit && bytes < ENOUGH {
-        let mut command = cmd("XREVRANGE");
-        command
-            .arg(keys.log())
-            .arg(&from)
-            .arg("-")
-            .arg("COUNT")
-            .arg(PAGE.min(limit - found.len()));
-        let entries = entries(&session.ask(&command)?)?;
+        let answer = by_page(limit - found.len(), |count| {
+            let mut command = cmd("XREVRANGE");
+            command.arg(keys.log()).arg(&from).arg("-");
+            session.ask(command.arg("COUNT").arg(count))
+        })?;
+        let entries = entries(&answer)?;
         let Some(oldest) = entries.last() else { break };
         let next = oldest.number.saturating_sub(1);
         for entry in &entries {
@@ -315,6 +322,8 @@ pub(super) fn one(
 
 /// Revisions that replaced a large state are large: an answer has few.
 const PAGE: usize = 32;
+/// What a node would not take from there is not stored.
+const LARGEST: u64 = MOST * 3 / 4;
 /// A page of the history ends after the first that brings it here.
 const ENOUGH: usize = 4 << 20;
 
@@ -328,14 +337,27 @@ fn page(
     if first == 0 {
         return Ok(Vec::new());
     }
-    let mut command = cmd("XRANGE");
-    command
-        .arg(keys.log())
-        .arg(format!("{first}-0"))
-        .arg(format!("{last}-0"))
-        .arg("COUNT")
-        .arg(count);
-    entries(&session.ask(&command)?)
+    let answer = by_page(count, |count| {
+        let mut command = cmd("XRANGE");
+        command
+            .arg(keys.log())
+            .arg(format!("{first}-0"))
+            .arg(format!("{last}-0"));
+        session.ask(command.arg("COUNT").arg(count))
+    })?;
+    entries(&answer)
+}
+
+/// A page of at most `limit` entries, or the first of it alone where they are too large together.
+fn by_page(
+    limit: usize,
+    mut ask: impl FnMut(usize) -> Result<Value, Fault>,
+) -> Result<Value, Fault> {
+    let count = limit.min(PAGE);
+    match ask(count) {
+        Err(Fault::TooLarge) if count > 1 => ask(1),
+        answer => answer,
+    }
 }
 
 /// Entries as `XRANGE` gives them.
