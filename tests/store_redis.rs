@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use lineage::Lineage;
 use pointsman::spec::Spec;
-use pointsman::store::{Head, Redis, Store, StoreError};
+use pointsman::store::{Head, Redis, Registry, Store, StoreError};
 use support::{Detour, RedisServer};
 
 #[test]
@@ -135,6 +135,27 @@ fn a_state_is_only_taken_over_whole_by_those_of_its_line() {
     };
     assert_eq!(store.successor(stranger).unwrap(), None);
     assert_eq!(store.successor(at(60)).unwrap(), None);
+}
+
+#[test]
+fn a_lease_ends_by_redis_clock_whatever_the_nodes_clocks_say() {
+    let server = RedisServer::start();
+    let (early, late) = (Redis::new(server.settings()), Redis::new(server.settings()));
+    let (ttl, day) = (Duration::from_millis(500), 86_400_000);
+    let now = 1_800_000_000_000;
+    let taken = early.hold("x", "early", ttl, now + day).unwrap();
+    assert_eq!((&*taken.holder, taken.term), ("early", 1));
+    let begun = Instant::now();
+    let next = support::until("the other has it", || {
+        let lease = late.hold("x", "late", ttl, now).unwrap();
+        (lease.holder == "late").then_some(lease)
+    });
+    println!("{:?} after the last renewal", begun.elapsed());
+    assert!(begun.elapsed() >= ttl - Duration::from_millis(100));
+    assert_eq!(next.term, 2);
+    // The one whose clock is a day before does not take it back.
+    let asked = early.hold("x", "early", ttl, now + day).unwrap();
+    assert_eq!((asked.holder.as_str(), asked.term), ("late", 2));
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Lease {
         } = self.clone();
         // The registry may wait for a disk.
         let asked = tokio::task::spawn_blocking(move || {
-            let lease = registry.acquire(terms.name, &node, terms.held, clock());
+            let lease = registry.hold(terms.name, &node, terms.held, clock());
             lease.map(|lease| lease.holder == node)
         });
         let answer = asked.await;

@@ -277,6 +277,10 @@ impl Registry for Mirrored {
         self.shared.acquire(name, holder, ttl, now)
     }
 
+    fn hold(&self, name: &str, holder: &str, ttl: Duration, now: u64) -> Result<Lease, StoreError> {
+        self.shared.hold(name, holder, ttl, now)
+    }
+
     fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
         self.shared.release(name, holder)
     }

@@ -21,6 +21,12 @@ pub trait Registry: Send + Sync {
         now: u64,
     ) -> Result<Lease, StoreError>;
 
+    /// [`Registry::acquire`] by the store's own clock where it is far. By the nodes' clocks, a lease taken by one whose
+    /// clock is an hour before the others' would outlive it by an hour.
+    fn hold(&self, name: &str, holder: &str, ttl: Duration, now: u64) -> Result<Lease, StoreError> {
+        self.acquire(name, holder, ttl, now)
+    }
+
     /// Gives the lease up at once, if `holder` has it.
     fn release(&self, name: &str, holder: &str) -> Result<(), StoreError>;
 

@@ -12,7 +12,9 @@
 mod support;
 
 mod failures;
+mod fleet;
 mod following;
+mod https;
 mod operators;
 mod sharing;
 

@@ -19,17 +19,11 @@ impl Registry for Redis {
         ttl: Duration,
         now: u64,
     ) -> Result<Lease, StoreError> {
-        let until = now.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
-        self.call(STEP, |session| {
-            let mut command = script(include_str!("lease.lua"), &[self.keys.lease(name)]);
-            command.arg(holder).arg(until).arg(now);
-            let [holder, until, term]: [String; 3] = read(&session.ask(&command)?, "a lease")?;
-            Ok(Lease {
-                holder,
-                until: parsed(Some(&until), "a lease's end")?,
-                term: parsed(Some(&term), "a lease's term")?,
-            })
-        })
+        self.lease(name, holder, ttl, now, "caller")
+    }
+
+    fn hold(&self, name: &str, holder: &str, ttl: Duration, now: u64) -> Result<Lease, StoreError> {
+        self.lease(name, holder, ttl, now, "own")
     }
 
     fn release(&self, name: &str, holder: &str) -> Result<(), StoreError> {
@@ -93,6 +87,30 @@ impl Registry for Redis {
             command.arg(self.keys.health()).arg(node);
             let found: Option<String> = read(&session.ask(&command)?, "health")?;
             found.map(|text| value(&text)).transpose()
+        })
+    }
+}
+
+impl Redis {
+    /// `clock` is whose: the script's `own`, if it may read it, or else the caller's.
+    fn lease(
+        &self,
+        name: &str,
+        holder: &str,
+        ttl: Duration,
+        now: u64,
+        clock: &str,
+    ) -> Result<Lease, StoreError> {
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        self.call(STEP, |session| {
+            let mut command = script(include_str!("lease.lua"), &[self.keys.lease(name)]);
+            command.arg(holder).arg(ttl).arg(now).arg(clock);
+            let [holder, until, term]: [String; 3] = read(&session.ask(&command)?, "a lease")?;
+            Ok(Lease {
+                holder,
+                until: parsed(Some(&until), "a lease's end")?,
+                term: parsed(Some(&term), "a lease's term")?,
+            })
         })
     }
 }
