@@ -90,3 +90,78 @@ impl Writer {
         self.publish(next, newer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::writer::tests::{put, writer_that_cannot_store};
+    use super::*;
+    use crate::spec::Revision;
+    use crate::store::{Backlog, History, Store};
+
+    /// Holds a state with nothing before it, as after a pruning.
+    struct Pruned(Mutex<Stored>);
+
+    impl Store for Pruned {
+        fn commit(&self, expected: Option<u64>, revisions: &[Revision]) -> Result<(), StoreError> {
+            let mut stored = self.0.lock().unwrap();
+            if expected != Some(stored.number) {
+                let newest = Some(stored.number);
+                return Err(StoreError::Conflict { newest });
+            }
+            stored.number += revisions.len() as u64;
+            Ok(())
+        }
+
+        fn since(&self, number: u64, _: usize) -> Result<Vec<Logged>, StoreError> {
+            Err(StoreError::Pruned { after: number })
+        }
+
+        fn successor(&self, _: Head) -> Result<Option<Stored>, StoreError> {
+            Ok(Some(self.0.lock().unwrap().clone()))
+        }
+
+        fn backlog(&self) -> Result<Backlog, StoreError> {
+            Ok(Backlog::default())
+        }
+
+        fn load(&self) -> Result<Option<Stored>, StoreError> {
+            unreachable!("a start")
+        }
+
+        fn checkpoint(&self, _: u64, _: Digest, _: &Spec) -> Result<(), StoreError> {
+            unreachable!("the backlog is empty")
+        }
+
+        fn history(&self, _: Option<u64>, _: usize) -> Result<Vec<Revision>, StoreError> {
+            unreachable!("a reader")
+        }
+
+        fn revision(&self, _: u64) -> Result<Option<Revision>, StoreError> {
+            unreachable!("a reader")
+        }
+
+        fn state_at(&self, _: u64) -> Result<Option<Stored>, StoreError> {
+            unreachable!("a reader")
+        }
+
+        fn prune(&self, _: &History, _: u64) -> Result<(), StoreError> {
+            unreachable!("the backlog is empty")
+        }
+    }
+
+    #[test]
+    fn a_change_on_a_node_far_behind_is_made_on_the_newest_state_and_no_divergence() {
+        let mut writer = writer_that_cannot_store();
+        writer.store = Arc::new(Pruned(Mutex::new(Stored {
+            number: 5000,
+            digest: Digest([1; 32]),
+            spec: Arc::default(),
+        })));
+        let answers = writer.answers(&[put("a", false)]);
+        let revision = answers[0].as_ref().map(|outcome| outcome.revision);
+        assert_eq!(revision.ok(), Some(5001), "{:?}", answers[0]);
+        assert!(!writer.standing.is_diverged());
+    }
+}

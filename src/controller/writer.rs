@@ -209,7 +209,7 @@ fn counted(answer: &Result<Outcome, Refusal>, dry_run: bool) -> ChangeOutcome {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
@@ -220,7 +220,7 @@ mod tests {
     use crate::store::Memory;
 
     /// Its state is one that the store never had, so that no commit succeeds.
-    fn writer_that_cannot_store() -> Writer {
+    pub(in crate::controller) fn writer_that_cannot_store() -> Writer {
         let snapshot = Arc::new(Snapshot::build(7, Arc::new(Spec::default()), None));
         let (publisher, _) = shared(Snapshot::default());
         Writer {
@@ -246,7 +246,7 @@ mod tests {
         }
     }
 
-    fn put(name: &str, dry_run: bool) -> Asked {
+    pub(in crate::controller) fn put(name: &str, dry_run: bool) -> Asked {
         let json = format!(r#"{{"op":"put_upstream","name":"{name}","upstream":{{}}}}"#);
         let change: Change = serde_json::from_str(&json).unwrap();
         let submission = Submission {
