@@ -46,7 +46,7 @@ async fn ready(State(api): State<Arc<Api>>, _: Look) -> Result<&'static str, Pro
 #[utoipa::path(get, path = "/metrics", tag = "probes",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
 async fn metrics(State(api): State<Arc<Api>>, _: Look) -> Result<Response, Problem> {
-    let (metrics, series) = (api.metrics.clone(), Series(api.snapshot()));
+    let (metrics, series) = (api.metrics.clone(), Series::of(&api));
     let text = tokio::task::spawn_blocking(move || metrics.encode_with(series))
         .await
         .map_err(|_| Problem::new(Code::Internal, "writing the metrics failed"))?;

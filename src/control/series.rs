@@ -1,30 +1,49 @@
 use std::fmt::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
 
+use super::api::Api;
 use crate::domain::names::Named;
 use crate::domain::server::Server;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::upstream::Upstream;
+use crate::fleet::{NodeState, Roster};
 
-/// The series of the snapshot: for each group and each server.
+/// The series of the snapshot, for each group and each server, and those of the fleet.
 #[derive(Debug)]
-pub(super) struct Series(pub(super) Arc<Snapshot>);
+pub(super) struct Series {
+    snapshot: Arc<Snapshot>,
+    /// What was learnt of the nodes, and how long ago.
+    roster: Arc<Roster>,
+    age: Duration,
+}
 
 impl Collector for Series {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         self.of_groups(&mut encoder)?;
         self.of_servers(&mut encoder)?;
-        self.of_names(&mut encoder)
+        self.of_names(&mut encoder)?;
+        self.of_fleet(&mut encoder)
     }
 }
 
 impl Series {
+    pub(super) fn of(api: &Api) -> Self {
+        let (roster, age) = api.fleet.roster();
+        Self {
+            snapshot: api.snapshot(),
+            roster,
+            age,
+        }
+    }
+
     fn of_groups(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         self.upstreams(
             encoder,
@@ -102,6 +121,47 @@ impl Series {
         )
     }
 
+    /// Not for each node, since nodes come and go under new names: which one it is says `/v1/fleet`.
+    fn of_fleet(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut family = encoder.encode_descriptor(
+            "pointsman_fleet_nodes",
+            "Nodes on record in the store, by how they do",
+            None,
+            MetricType::Gauge,
+        )?;
+        for state in NodeState::ALL {
+            let nodes = self.roster.nodes.iter();
+            let count = nodes.filter(|node| node.state == state).count();
+            let labels = [("state", state.as_str())];
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        let live = self.roster.nodes.iter().filter(|node| node.state.is_live());
+        let lag = live.map(|node| node.lag).max().unwrap_or(0);
+        let encoded = encoder.encode_descriptor(
+            "pointsman_fleet_lag",
+            "Revisions that the slowest live node is behind the newest that a live node serves",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(i64::try_from(lag).unwrap_or(i64::MAX)).encode(encoded)?;
+        let encoded = encoder.encode_descriptor(
+            "pointsman_fleet_disagreements",
+            "Servers that some live nodes see down and others do not",
+            None,
+            MetricType::Gauge,
+        )?;
+        let count = self.roster.disagreements().len();
+        ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX)).encode(encoded)?;
+        let encoded = encoder.encode_descriptor(
+            "pointsman_fleet_age",
+            "How long ago the store told what is known of the nodes",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(self.age.as_secs_f64()).encode(encoded)
+    }
+
     fn upstreams(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
@@ -110,7 +170,7 @@ impl Series {
         value: impl Fn(&Upstream) -> usize,
     ) -> Result<(), Error> {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for upstream in self.0.upstreams() {
+        for upstream in self.snapshot.upstreams() {
             let labels = [("upstream", upstream.name().as_str())];
             let value = i64::try_from(value(upstream)).unwrap_or(i64::MAX);
             ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
@@ -155,7 +215,7 @@ impl Series {
         help: &str,
         value: impl Fn(&Named) -> i64,
     ) -> Result<(), Error> {
-        let mut names: Vec<_> = self.0.names().iter().collect();
+        let mut names: Vec<_> = self.snapshot.names().iter().collect();
         if names.is_empty() {
             return Ok(());
         }
@@ -169,7 +229,7 @@ impl Series {
     }
 
     fn servers(&self) -> impl Iterator<Item = (&Upstream, &Server)> {
-        self.0.upstreams().flat_map(|upstream| {
+        self.snapshot.upstreams().flat_map(|upstream| {
             let servers = upstream.servers().iter();
             servers.map(move |server| (&**upstream, &**server))
         })

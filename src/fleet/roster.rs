@@ -45,6 +45,15 @@ pub enum NodeState {
 }
 
 impl NodeState {
+    /// Each of them.
+    pub const ALL: [Self; 5] = [
+        Self::Live,
+        Self::Behind,
+        Self::Diverged,
+        Self::Lost,
+        Self::Left,
+    ];
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -127,6 +127,48 @@ fn a_node_that_ends_says_so() {
     a.wait_for_stderr("fleet: node b is back");
 }
 
+/// The value of a series in `/metrics`.
+fn metric(edge: &Edge, series: &str) -> f64 {
+    let text = edge.control().get("/metrics").is(200).text;
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("{series} ")));
+    let line = line.unwrap_or_else(|| panic!("no {series} in {text}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_metrics_count_the_nodes_by_how_they_do() {
+    let (site, redis) = (Site::new(), RedisServer::start());
+    let a = site.node("a", &redis.url()).start();
+    let mut b = site.node("b", &redis.url()).start();
+    let mut c = site.node("c", &redis.url()).start();
+    let count = |state: &str| {
+        let series = format!("pointsman_fleet_nodes{{state=\"{state}\"}}");
+        metric(&a, &series)
+    };
+    let wait = |state: &str, wanted: f64| {
+        until(&format!("{wanted} are {state}"), || {
+            (count(state) == wanted).then_some(())
+        });
+    };
+    wait("live", 3.0);
+    switched(&a, "green");
+    until("nobody lags", || {
+        (metric(&a, "pointsman_fleet_lag") == 0.0).then_some(())
+    });
+    c.terminate();
+    c.wait_exit();
+    wait("left", 1.0);
+    b.kill9();
+    wait("lost", 1.0);
+    assert_eq!((count("live"), count("diverged")), (1.0, 0.0));
+    assert!(metric(&a, "pointsman_fleet_age_seconds") < 5.0);
+    assert_eq!(metric(&a, "pointsman_fleet_disagreements"), 0.0);
+    redis.call(&["FLUSHALL"]);
+    wait("diverged", 1.0);
+}
+
 #[test]
 fn what_only_one_node_sees_down_is_shown_and_stays_its_own_affair() {
     let (site, redis) = (Site::new(), RedisServer::start());
