@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails here; clippy exempts only the #[test] functions themselves"
 )]
 
+mod failover;
 mod faults;
 mod histories;
 mod site;
