@@ -1,6 +1,7 @@
 //! Five nodes over one Redis, with requests on all of them.
 
 mod one_line;
+mod outage;
 mod restart;
 mod spreading;
 
@@ -21,7 +22,10 @@ struct Fleet {
 
 impl Fleet {
     fn start() -> Self {
-        let redis = RedisServer::start();
+        Self::over(RedisServer::start())
+    }
+
+    fn over(redis: RedisServer) -> Self {
         let origins = Origin::many(2);
         origins.iter().for_each(Origin::keep_only_nonces);
         let ways: Vec<Detour> = (0..NODES).map(|_| Detour::to(redis.address())).collect();
