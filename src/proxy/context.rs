@@ -67,6 +67,8 @@ pub struct RequestCtx {
     pub(super) ahead: Ahead,
     /// Of a body that has a connection of HTTP/2 of its own.
     unsent: Option<Unsent>,
+    /// When the attempt's server had all of the request.
+    sent: Option<Instant>,
     /// How long the client may take for a part of the response.
     longest_write: Option<Duration>,
     /// Of a body that comes over HTTP/2. Boxed: most requests have none.
@@ -118,6 +120,7 @@ impl RequestCtx {
             silence: None,
             ahead: Ahead::default(),
             unsent: None,
+            sent: None,
             longest_write: None,
             upload: None,
         }
@@ -159,6 +162,7 @@ impl RequestCtx {
             failure: None,
         });
         next.count();
+        self.sent = None;
         let server = self.current.insert(next).server();
         Some((self.upstream.as_deref()?, server))
     }
@@ -248,6 +252,24 @@ impl RequestCtx {
         self.started.checked_add(upstream.timeouts().total?)
     }
 
+    /// Whether the time of the whole request is over.
+    pub(super) fn is_out_of_time(&self) -> bool {
+        self.deadline().is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// Whether it was over before the server of the attempt under way had its part of it: the rest went by in the line, at
+    /// another server or with the client's body. So it is when the server has begun to answer: the client may take that as
+    /// slowly as it likes. A server that never answers would have the next one ejected otherwise, and any client every one.
+    pub(super) fn is_cut_short(&self) -> bool {
+        let (Some(end), Some(attempt)) = (self.deadline(), self.attempts.last()) else {
+            return false;
+        };
+        // Up to the end, not to now: this process may be late.
+        let had = end.saturating_duration_since(self.sent.unwrap_or(attempt.began));
+        let whole = end.saturating_duration_since(self.started);
+        self.is_out_of_time() && (attempt.status.is_some() || had < whole / 2)
+    }
+
     /// Whether a server of HTTP/2 is to get more than a head.
     pub(super) fn has_body_for_http2(&self, session: &mut Session) -> bool {
         self.speaks_http2() && !self.asks_for_tunnel && !session.as_mut().is_body_done()
@@ -267,6 +289,7 @@ impl RequestCtx {
             .last()
             .is_some_and(|attempt| attempt.status.is_none());
         if is_waiting {
+            self.sent = Some(Instant::now());
             let is_ours = self.asks_for_tunnel || self.unsent.is_some();
             self.watch(|timeouts| {
                 if is_ours {

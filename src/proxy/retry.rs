@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::StatusCode;
 use pingora_core::{Error, ErrorSource, ErrorType, Result, RetryType};
@@ -29,10 +29,11 @@ impl Proxy {
         }
         // Only a kept connection of HTTP/2 fails like this: there was no room on it any more.
         let is_stale = *error.etype() == ErrorType::H2Error && ctx.stale < MOST_STALE;
-        if !is_stale {
+        let is_fault = !is_stale && !ctx.is_cut_short();
+        if is_fault {
             self.note_failure(ctx);
         }
-        ctx.failed(reason.as_str(), !is_stale);
+        ctx.failed(reason.as_str(), is_fault);
         ctx.reason = Some(reason);
         let unsent = is_unanswered(session) && !session.as_ref().retry_buffer_truncated();
         if unsent && is_stale {
@@ -71,7 +72,7 @@ impl Proxy {
             error.set_retry(false);
             return error;
         }
-        let is_silent = ctx.is_silent() || is_timeout(&error);
+        let is_silent = ctx.is_silent() || ctx.is_out_of_time() || is_timeout(&error);
         let reason = if is_silent {
             Reason::UpstreamTimeout
         } else {
@@ -88,7 +89,7 @@ impl Proxy {
         // A tunnel ends as its two sides please, also by falling silent: that is no fault of the server's.
         let written = session.response_written();
         let was_tunnel = written.is_some_and(|head| is_tunnel(head.status));
-        let is_fault = !is_stale && !was_tunnel;
+        let is_fault = !is_stale && !was_tunnel && !ctx.is_cut_short();
         if is_fault {
             self.note_failure(ctx);
         }
@@ -157,7 +158,7 @@ impl Proxy {
     fn retry(&self, ctx: &mut RequestCtx, cause: RetryCause, counted: Counted) -> bool {
         // A connection that was closed already has asked nothing of its server: that is no retry by the rule.
         let is_stale = counted == Counted::StaleConnection;
-        let is_allowed = is_stale && has_time(ctx) || self.allows(ctx, cause);
+        let is_allowed = is_stale && !ctx.is_out_of_time() || self.allows(ctx, cause);
         if !is_allowed {
             return false;
         }
@@ -213,7 +214,7 @@ impl Proxy {
         let rule = ctx.upstream.as_ref().map(|upstream| upstream.retry());
         rule.is_some_and(|rule| {
             ctx.counted() < usize::from(rule.attempts) && rule.on.contains(&cause)
-        }) && has_time(ctx)
+        }) && !ctx.is_out_of_time()
     }
 
     /// Another server of the same group, as it is now; none if the group is gone. A request that has asked nothing of the
@@ -246,11 +247,6 @@ impl Proxy {
         let newest = |old: &Arc<Upstream>| self.snapshot.load().same(old).cloned();
         queue.at_once(waiter, clock::monotonic_ms(), newest)
     }
-}
-
-fn has_time(ctx: &RequestCtx) -> bool {
-    ctx.deadline()
-        .is_none_or(|deadline| Instant::now() < deadline)
 }
 
 /// How a request goes on whose attempt failed.

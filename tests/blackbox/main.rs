@@ -15,6 +15,7 @@ mod admission;
 mod ambiguity;
 mod attempts;
 mod balancing;
+mod blame;
 mod ejection;
 mod failures;
 mod framing;
