@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::certificates::{Authority, replace};
 use crate::http2_servers::H2TlsOrigin;
 use crate::origin::{TlsOrigin, server_config};
-use crate::support::{Edge, until};
+use crate::support::{Edge, Origin, until};
 
 /// What the checks of this group's server come to.
 fn status(edge: &Edge, health: &str) -> Value {
@@ -74,6 +74,20 @@ fn a_server_that_cannot_prove_its_name_is_down_over_https() {
         assert!(detail.starts_with("no TLS connection: "), "{detail}");
         assert!(detail.contains(why), "{detail}");
     }
+}
+
+#[test]
+fn a_server_without_tls_is_down_over_https_with_the_cause_alone() {
+    let origin = Origin::start();
+    let more = "health: { type: https, interval: 20ms }";
+    let edge = edge_to(origin.address(), &Authority::new(), more);
+    let status = status(&edge, "down");
+    let detail = status["last_check"]["detail"].as_str().unwrap();
+    let cause = detail.strip_prefix("no TLS connection: ").unwrap();
+    assert!(
+        !cause.starts_with(' ') && !cause.contains("context:"),
+        "{detail}"
+    );
 }
 
 #[test]

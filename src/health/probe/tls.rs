@@ -91,12 +91,12 @@ fn failure(error: &Error) -> Failure {
         _ => {
             let text = text.strip_prefix("TLS connect() failed: ").unwrap_or(text);
             let text = text.rsplit_once(", SNI: ").map_or(text, |(text, _)| text);
-            if !text.is_empty() {
-                return Failure::Tls(text.to_owned());
-            }
-            let whole = error.root_cause().to_string();
-            let cause = whole.rsplit_once(" cause: ").map(|(_, cause)| cause);
-            Failure::Tls(cause.unwrap_or(&whole).trim().to_owned())
+            let text = match text {
+                "" => error.root_cause().to_string(),
+                text => text.to_owned(),
+            };
+            let cause = text.rsplit_once(" cause: ").map(|(_, cause)| cause);
+            Failure::Tls(cause.unwrap_or(&text).trim().to_owned())
         }
     }
 }
