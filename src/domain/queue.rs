@@ -136,12 +136,17 @@ impl Queue {
         self.serve_by(|line| line.serve_room(left));
     }
 
-    /// Tells all who wait that their group may be another now, or that a server of it comes back at another time.
+    /// Tells all who wait that a server of their group comes back at another time.
     pub fn changed(&self) {
-        for seat in lock(&self.line).changed() {
-            let mut seat = lock(seat);
-            seat.is_changed = true;
-            seat.wake();
+        tell(&mut lock(&self.line));
+    }
+
+    /// The same where a group that somebody waits for is another now, or none: most snapshots change other groups, and to
+    /// wake thousands for each would cost more than it.
+    pub fn follow(&self, newest: impl Fn(&Arc<Upstream>) -> Option<Arc<Upstream>>) {
+        let mut line = lock(&self.line);
+        if !line.is_of(newest) {
+            tell(&mut line);
         }
     }
 
@@ -238,6 +243,14 @@ impl Seat {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+}
+
+fn tell(line: &mut Line) {
+    for seat in line.changed() {
+        let mut seat = lock(seat);
+        seat.is_changed = true;
+        seat.wake();
     }
 }
 

@@ -322,10 +322,11 @@ pub struct Publisher(Arc<Cell>);
 impl Publisher {
     /// Replaces the snapshot. Every request that is routed after this sees the new one, and those that wait look again.
     pub fn publish(&self, next: Arc<Snapshot>) {
-        self.0.snapshot.store(next);
+        self.0.snapshot.store(next.clone());
         self.0.queues().retain(|queue| {
             let queue = queue.upgrade().filter(|queue| queue.waiting() > 0);
-            queue.inspect(|queue| queue.changed()).is_some()
+            let newest = |old: &Arc<Upstream>| next.same(old).cloned();
+            queue.inspect(|queue| queue.follow(newest)).is_some()
         });
     }
 }

@@ -60,6 +60,13 @@ impl Line {
         self.places.get(&number).map(|place| &place.upstream)
     }
 
+    /// Whether those who wait do so for the newest groups.
+    pub(super) fn is_of(&self, newest: impl Fn(&Arc<Upstream>) -> Option<Arc<Upstream>>) -> bool {
+        let is_newest =
+            |group: &Group| newest(group.upstream()).is_some_and(|new| group.is_of(&new));
+        self.groups.iter().all(is_newest)
+    }
+
     /// Gives a place, and answers its number.
     pub(super) fn add(&mut self, waiter: Waiter, seat: Arc<Mutex<Seat>>) -> u64 {
         let number = if waiter.goes_first {
@@ -186,8 +193,7 @@ impl Line {
         groups.find(|group| group.is_of(upstream))
     }
 
-    fn enter(&mut self, number: u64, mut place: Place) {
-        place.find_own();
+    fn enter(&mut self, number: u64, place: Place) {
         if self.group(&place.upstream).is_none() {
             self.groups.push(Group::new(place.upstream.clone()));
         }
@@ -210,7 +216,7 @@ impl Line {
         let numbers = self.group(old).map(|group| group.numbers());
         for number in numbers.unwrap_or_default() {
             if let Some(mut place) = self.take(number) {
-                place.upstream = new.clone();
+                place.moves_to(new);
                 self.enter(number, place);
             }
         }

@@ -24,7 +24,7 @@ impl Place {
     pub(super) fn new(waiter: Waiter, seat: Arc<Mutex<Seat>>) -> Self {
         let mut tried = waiter.tried;
         tried.sort_unstable();
-        Self {
+        let mut place = Self {
             upstream: waiter.upstream,
             tried: tried.into(),
             own: None,
@@ -32,11 +32,18 @@ impl Place {
             pick: waiter.pick,
             seat,
             has_looked: false,
-        }
+        };
+        place.find_own();
+        place
     }
 
-    /// The group may be another than before.
-    pub(super) fn find_own(&mut self) {
+    /// The group has become another.
+    pub(super) fn moves_to(&mut self, upstream: &Arc<Upstream>) {
+        self.upstream = upstream.clone();
+        self.find_own();
+    }
+
+    fn find_own(&mut self) {
         let sticky = self.upstream.sticky().zip(self.bound);
         let own = sticky.and_then(|(sticky, bound)| sticky.server(bound.server));
         let own = own.map(|server| server.id());

@@ -116,7 +116,16 @@ fn who_is_bound_to_a_server_that_drains_gets_its_room_and_nobody_else_does() {
     assert_eq!(served.server().id(), own.id());
     drop(served);
     assert!(turn(first).is_pending() && turn(second).is_pending());
-    assert!(super::served(fourth).is_some());
+    drop(super::served(fourth).unwrap());
+    // Also where the line is full.
+    let waiter = Waiter {
+        bound: bound(&drains, &own),
+        ..waiter(&drains)
+    };
+    let Err(Turn::Begun(_, begun)) = drains.queue().join(0, waiter) else {
+        panic!("its own server has room");
+    };
+    assert_eq!(begun.server().id(), own.id());
 }
 
 #[test]
@@ -152,4 +161,40 @@ fn who_does_not_wait_takes_no_room_that_others_wait_for() {
     assert!(at_once(&part).is_none());
     let (_, other) = at_once(&web).unwrap();
     assert_ne!(other.server().id(), of_part.server().id());
+}
+
+#[test]
+fn a_change_of_another_group_wakes_nobody() {
+    let group = |weight: u16| -> Arc<crate::spec::UpstreamSpec> {
+        let server =
+            serde_json::json!({"address": "10.0.0.1", "max_connections": 1, "weight": weight});
+        serde_json::from_value(serde_json::json!({ "servers": [server] })).unwrap()
+    };
+    let with = |spec: &Spec, name: &str, weight| {
+        let mut spec = spec.clone();
+        spec.upstreams
+            .insert(Name::new(name).unwrap(), group(weight));
+        Arc::new(spec)
+    };
+    let first = Snapshot::build(1, with(&Spec::default(), "web", 1), None);
+    let second = Snapshot::build(2, with(first.spec(), "other", 1), Some(&first));
+    let third = Snapshot::build(3, with(second.spec(), "web", 2), Some(&second));
+    let web = web(&first);
+    let _busy = begin(&web);
+    let (publisher, shared) = crate::domain::snapshot::shared(first);
+    let mut waiting = join(&web, &[]);
+    shared.tell(web.queue());
+    publisher.publish(Arc::new(second));
+    assert!(turn(&mut waiting).is_pending());
+    publisher.publish(Arc::new(third));
+    assert!(matches!(turn(&mut waiting), Poll::Ready(Turn::Changed)));
+    waiting.look(1, |old| shared.load().same(old).cloned());
+    let gone = Snapshot::build(4, Arc::default(), Some(&shared.load()));
+    publisher.publish(Arc::new(gone));
+    assert!(matches!(turn(&mut waiting), Poll::Ready(Turn::Changed)));
+    assert!(
+        waiting
+            .look(2, |old| shared.load().same(old).cloned())
+            .is_over
+    );
 }
