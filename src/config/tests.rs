@@ -247,20 +247,6 @@ f:1:63: `a:x` is no `host:port`
 }
 
 #[test]
-fn keys_of_hosts_are_in_redis_and_begin_plainly() {
-    insta::assert_snapshot!(errors("state: {host_keys: {prefix: ''}}"), @r##"f:1:20: hosts have keys in Redis: write `state.store` with `redis://` or `rediss://`"##);
-    insta::assert_snapshot!(errors("state: {store: 'redis://h', host_keys: {prefx: a}}"), @r##"f:1:41: unknown key `prefx`; did you mean `prefix`?"##);
-    insta::assert_snapshot!(errors("state: {store: 'redis://h', host_keys: {prefix: '{a}*'}}"), @r##"f:1:49: `prefix` is empty or what the keys begin with: letters, digits, `.`, `_`, `:`, `/` and `-`, 255 at most"##);
-    let prefix = |text: &str| {
-        let text = format!("state: {{store: 'redis://h', host_keys: {text}}}");
-        read(&text).unwrap().state.host_keys
-    };
-    assert_eq!(prefix("null"), None);
-    assert_eq!(prefix("{}"), Some(String::new()));
-    assert_eq!(prefix("{prefix: 'host:'}"), Some("host:".into()));
-}
-
-#[test]
 fn what_is_not_built_is_not_supported_yet() {
     let text = "
 server: {threads: 1}

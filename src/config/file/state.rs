@@ -202,6 +202,11 @@ fn host_port(text: &str, default: u16) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+
+    fn errors(text: &str) -> String {
+        Config::from_text("f", text).unwrap_err().to_string()
+    }
 
     fn parse(text: &str) -> Result<RedisSettings, String> {
         match StoreText::try_from(text.to_owned())?.0 {
@@ -240,5 +245,19 @@ mod tests {
             let error = parse(bad).expect_err(bad);
             assert!(!error.contains("pass@"), "{error}");
         }
+    }
+
+    #[test]
+    fn keys_of_hosts_are_in_redis_and_begin_plainly() {
+        insta::assert_snapshot!(errors("state: {host_keys: {prefix: ''}}"), @r##"f:1:20: hosts have keys in Redis: write `state.store` with `redis://` or `rediss://`"##);
+        insta::assert_snapshot!(errors("state: {store: 'redis://h', host_keys: {prefx: a}}"), @r##"f:1:41: unknown key `prefx`; did you mean `prefix`?"##);
+        insta::assert_snapshot!(errors("state: {store: 'redis://h', host_keys: {prefix: '{a}*'}}"), @r##"f:1:49: `prefix` is empty or what the keys begin with: letters, digits, `.`, `_`, `:`, `/` and `-`, 255 at most"##);
+        let prefix = |text: &str| {
+            let text = format!("state: {{store: 'redis://h', host_keys: {text}}}");
+            Config::from_text("f", &text).unwrap().state.host_keys
+        };
+        assert_eq!(prefix("null"), None);
+        assert_eq!(prefix("{}"), Some(String::new()));
+        assert_eq!(prefix("{prefix: 'host:'}"), Some("host:".into()));
     }
 }
