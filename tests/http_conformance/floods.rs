@@ -1,6 +1,5 @@
 //! Floods of HTTP/2 frames, each bounded in number and time, with what they cost: attack classes X1 to X6.
 
-use std::fs;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::thread;
@@ -25,8 +24,8 @@ struct Flood {
     sent: usize,
     /// The code of the GOAWAY, and when it came.
     goaway: Option<(u32, Duration)>,
-    /// Bytes more in memory at the end.
-    memory: i64,
+    /// KiB more in memory at the end.
+    memory: u64,
     cpu: Duration,
     /// Requests that reached the server.
     requests: usize,
@@ -37,7 +36,7 @@ fn flood(name: &str, edge: &Edge, origin: &Origin, pieces: impl Iterator<Item = 
     let mut beside = edge.client();
     assert_eq!(beside.get("/beside", &[]).status, 200);
     origin.forget();
-    let (memory, cpu, begun) = (memory(edge), cpu(edge), Instant::now());
+    let (memory, cpu, begun) = (edge.memory(), edge.cpu(), Instant::now());
     let mut stream = TcpStream::connect(edge.address()).unwrap();
     stream
         .set_write_timeout(Some(Duration::from_secs(2)))
@@ -84,41 +83,15 @@ fn flood(name: &str, edge: &Edge, origin: &Origin, pieces: impl Iterator<Item = 
     let flood = Flood {
         sent,
         goaway,
-        memory: self::memory(edge) - memory,
-        cpu: self::cpu(edge).saturating_sub(cpu),
+        memory: edge.memory().saturating_sub(memory),
+        cpu: edge.cpu().saturating_sub(cpu),
         requests,
     };
     println!(
         "{name}: {} writes, GOAWAY {:?}, {} KiB more, {:?} of CPU, {requests} requests at the server",
-        flood.sent,
-        flood.goaway,
-        flood.memory / 1024,
-        flood.cpu
+        flood.sent, flood.goaway, flood.memory, flood.cpu
     );
     flood
-}
-
-/// Resident memory, from the kernel's list for the process.
-fn memory(edge: &Edge) -> i64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", edge.process_id())).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse::<i64>().unwrap() * 1024
-}
-
-/// User and system time, in ticks of 10 ms.
-fn cpu(edge: &Edge) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", edge.process_id())).unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 10)
 }
 
 fn head() -> Vec<u8> {
@@ -134,7 +107,8 @@ fn streams(count: u32) -> impl Iterator<Item = u32> {
     (0..count).map(|number| number * 2 + 1)
 }
 
-const MIB: i64 = 1 << 20;
+/// In KiB.
+const MIB: u64 = 1 << 10;
 
 #[test]
 fn rapid_resets_end_the_connection_and_hardly_reach_a_server() {
@@ -277,7 +251,7 @@ fn responses_that_nobody_takes_are_held_in_little_memory_and_not_for_long() {
     let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
     let block = head();
     let asked = streams(100).flat_map(|stream| frame(HEADERS, WHOLE, stream, &block));
-    let before = memory(&edge);
+    let before = edge.memory();
     stream
         .write_all(&connection(&[no_window, asked.collect()]))
         .unwrap();
@@ -288,13 +262,13 @@ fn responses_that_nobody_takes_are_held_in_little_memory_and_not_for_long() {
     while ended < 100 {
         let frame = Frame::read(&mut stream).expect("the streams are reset");
         ended += usize::from(frame.kind == RST_STREAM);
-        most = most.max(memory(&edge) - before);
+        most = most.max(edge.memory().saturating_sub(before));
     }
     println!(
         "X6, 100 responses of 4 MB without a window: {} KiB each, all reset after {:?}",
-        most / 100 / 1024,
+        most / 100,
         begun.elapsed()
     );
     // Pingora holds a handful of parts of 64 KiB for each, which the allocator rounds up: 340 to 540 KiB were seen.
-    assert!(most <= 100 * 1024 * 1024, "{most}");
+    assert!(most <= 100 * MIB, "{most}");
 }

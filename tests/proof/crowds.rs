@@ -1,7 +1,6 @@
 //! Crowds of unpleasant clients, each bounded in number and time, with what they cost; beside each of them two
 //! clients that must not notice.
 
-use std::fs;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -13,9 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
+use super::size;
 use super::slow_heads::{visit, with_descriptors};
 use super::support::{Edge, EdgeBuilder, Ledger, Origin};
-use super::{memory, size};
 
 const MIB: u64 = 1024;
 
@@ -70,19 +69,6 @@ async fn all<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     all
 }
 
-/// User and system time of the process.
-fn cpu(edge: &Edge) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", edge.process_id())).unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 10)
-}
-
 #[test]
 fn bodies_that_trickle_are_408_after_ten_seconds_of_grace() {
     let origins = Origin::many(2);
@@ -125,7 +111,7 @@ fn a_long_head_in_single_bytes_is_not_read_again_for_each() {
     let origins = Origin::many(2);
     let edge = edge(&origins).start();
     let (count, bytes) = (8, size(500, 2_500));
-    let (to, before) = (edge.address(), cpu(&edge));
+    let (to, before) = (edge.address(), edge.cpu());
     let began = Instant::now();
     let drip = move |_| async move {
         let mut socket = TcpStream::connect(to).await.unwrap();
@@ -146,7 +132,7 @@ fn a_long_head_in_single_bytes_is_not_read_again_for_each() {
         assert!(answer.starts_with(b"HTTP/1.1 200 "));
     };
     wait_for(all(count, drip));
-    let spent = (cpu(&edge) - before).as_secs_f64();
+    let spent = (edge.cpu() - before).as_secs_f64();
     let share = spent / began.elapsed().as_secs_f64() / count as f64;
     println!(
         "{count} heads of 30,000 bytes and {bytes} single ones, 500 a second: {share:.4} s of CPU a second for each"
@@ -190,16 +176,16 @@ fn idle_tunnels_cost_little_and_large_frames_are_not_kept() {
         .route("echo.example", "echo")
         .start();
     let (to, megabytes) = (edge.address(), size(64, 1_024));
-    let before = memory(&edge);
+    let before = edge.memory();
     let measured = async {
         tokio::spawn(swallow(listener));
         let tunnels = all(count, move |_| open(to)).await;
-        let idle = memory(&edge);
+        let idle = edge.memory();
         let [mut largest] = all(1, move |_| open(to)).await.try_into().unwrap();
         let mut most = idle;
         for _ in 0..megabytes {
             largest.write_all(&vec![b'x'; 1 << 20]).await.unwrap();
-            most = most.max(memory(&edge));
+            most = most.max(edge.memory());
         }
         drop(tunnels);
         (idle - before, most - idle)
@@ -249,9 +235,9 @@ fn hosts_and_paths_that_nobody_knows_leave_nothing_behind() {
     let count = size(4_000, 100_000);
     let series = || edge.control().get("/metrics").is(200).text.lines().count();
     ask(&edge, 0..1_000);
-    let (before, kept) = (series(), memory(&edge));
+    let (before, kept) = (series(), edge.memory());
     ask(&edge, 1_000..count);
-    let (after, more) = (series(), memory(&edge).saturating_sub(kept));
+    let (after, more) = (series(), edge.memory().saturating_sub(kept));
     println!(
         "{count} hosts and paths: {before} lines of metrics before, {after} after, {more} KiB more memory"
     );

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::size;
 use super::support::{Edge, Ledger, Origin, RawOrigin, Tally, pause, until};
-use super::{memory, size};
 
 const CLIENTS: usize = 8;
 
@@ -133,14 +133,14 @@ fn what_a_slow_client_has_not_taken_stays_at_the_server() {
     // What the first ones need is not each one's.
     let mut clients: Vec<_> = (0..10).map(ask).collect();
     pause(Duration::from_secs(1));
-    let before = memory(&edge);
+    let before = edge.memory();
     clients.extend((0..count).map(ask));
     let (began, mut most) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(size(2, 15) as u64) {
         for client in &mut clients {
             client.read_exact(&mut [0; 1000]).unwrap();
         }
-        most = most.max(memory(&edge).saturating_sub(before));
+        most = most.max(edge.memory().saturating_sub(before));
         pause(Duration::from_millis(100));
     }
     let each = most / count as u64;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use super::size;
 use super::support::{Client, Edge};
-use super::{memory, size};
 
 /// Through dyups on SQLite, as a script would: each change is on the disk before it is answered.
 #[test]
@@ -16,7 +16,7 @@ fn the_last_of_ten_thousand_groups_take_at_most_twice_the_time_of_the_first_and_
         .with("log: { level: warn }")
         .start();
     let mut caller = Caller::new(&edge);
-    println!("{groups} groups; at the start {} KiB", memory(&edge));
+    println!("{groups} groups; at the start {} KiB", edge.memory());
     let left: Vec<u64> = (0..size(1, 3))
         .map(|_| cycle(&edge, &mut caller, groups))
         .collect();
@@ -33,7 +33,7 @@ const ROOM: u64 = 16 * 1024;
 /// Creates, lists and deletes; the memory that is left, in KiB.
 fn cycle(edge: &Edge, caller: &mut Caller, groups: usize) -> u64 {
     let created: Vec<Duration> = (0..groups).map(|number| caller.create(number)).collect();
-    let full = memory(edge);
+    let full = edge.memory();
     let began = Instant::now();
     assert_eq!(caller.call("GET", "/list", "").lines().count(), groups);
     let listing = began.elapsed();
@@ -41,7 +41,7 @@ fn cycle(edge: &Edge, caller: &mut Caller, groups: usize) -> u64 {
     assert_eq!(detail.lines().count(), 4 * groups);
     let deleted: Vec<Duration> = (0..groups).map(|number| caller.delete(number)).collect();
     assert_eq!(caller.call("GET", "/list", ""), "");
-    let left = memory(edge);
+    let left = edge.memory();
     println!("listed in {listing:?}; {full} KiB with the groups, {left} KiB without them");
     let part = groups / 10;
     for (what, times) in [("create", &created), ("delete", &deleted)] {

@@ -20,9 +20,7 @@ mod groups;
 mod slow_heads;
 mod start;
 
-use std::{env, fs};
-
-use support::Edge;
+use std::env;
 
 /// The full size under `make proof`, the small one otherwise.
 fn size(small: usize, full: usize) -> usize {
@@ -31,16 +29,4 @@ fn size(small: usize, full: usize) -> usize {
     } else {
         small
     }
-}
-
-/// What a process has in memory, in KiB.
-fn memory(edge: &Edge) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", edge.process_id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    line.unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
 }

@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use super::size;
 use super::support::{Edge, Ledger, Origin, pause};
-use super::{memory, size};
 
 /// So long after its first byte each is closed at the latest. The deadline is set lower, since an answer takes its time
 /// too on a machine that does other things; `limits.header_timeout` is 10 s where nothing is said.
@@ -29,7 +29,7 @@ fn slow_heads_are_closed_in_ten_seconds_each_and_hurt_nobody() {
         .with("log: { level: warn }")
         .start();
     let (ledger, is_over) = (Ledger::new(), AtomicBool::new(false));
-    let before = memory(&edge);
+    let before = edge.memory();
     let slow = thread::scope(|scope| {
         for kept in [true, false] {
             let (edge, ledger, is_over) = (&edge, &ledger, &is_over);
@@ -90,7 +90,7 @@ fn attack(edge: &Edge, connections: usize) -> Vec<Slow> {
         let mut peak = 0;
         let watched = async {
             loop {
-                peak = peak.max(memory(edge));
+                peak = peak.max(edge.memory());
                 sleep(Duration::from_millis(100)).await;
             }
         };

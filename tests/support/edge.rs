@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output},
     thread,
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -105,6 +106,24 @@ impl Edge {
 
     pub fn process_id(&self) -> u32 {
         self.process.child.id()
+    }
+
+    /// What its process has in memory, in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.process_id());
+        let status = fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.unwrap().split_whitespace().nth(1);
+        number.unwrap().parse().unwrap()
+    }
+
+    /// User and system time of its process, counted in ticks of 10 ms.
+    pub fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process_id())).unwrap();
+        let behind_name = stat.rsplit(')').next().unwrap();
+        let fields: Vec<&str> = behind_name.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(ticks * 10)
     }
 
     /// All that it wrote to its error output since the last start.
