@@ -122,13 +122,9 @@ fn edge(
             ejected: parts.observed.clone(),
         };
         let snapshot = parts.controller.snapshot().clone();
-        let proxy = Proxy::new(
-            settings,
-            snapshot,
-            parts.metrics.clone(),
-            parts.access_log.clone(),
-        )
-        .with_legacy(legacy(listener, control));
+        let (metrics, log) = (parts.metrics.clone(), parts.access_log.clone());
+        let proxy = Proxy::new(settings, snapshot, metrics, log);
+        let proxy = proxy.with_legacy(legacy(listener, control));
         let mut proxy = http_proxy(&server.configuration, proxy);
         let mut options = pingora::apps::HttpServerOptions::default();
         // Pingora counts how often the connection is used again, after its first request.
