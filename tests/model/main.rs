@@ -73,9 +73,8 @@ fn size(small: Bounds, full: Bounds) -> Bounds {
 fn through_crash_partition_and_loss_nothing_acknowledged_is_lost_unseen_and_nothing_older_served() {
     let small = Bounds { crashes: 1, ..LOSS };
     let full = Bounds {
-        crashes: 2,
         prunings: 1,
-        ..LOSS
+        ..small
     };
     explore(size(small, full));
 }
@@ -95,15 +94,9 @@ fn who_missed_more_than_the_history_takes_the_state_over_whole() {
     let full = Bounds {
         prunings: 1,
         repeats: 1,
-        crashes: 1,
         ..LOSS
     };
-    let small = Bounds {
-        writes: 2,
-        crashes: 0,
-        ..full
-    };
-    explore(size(small, full));
+    explore(size(Bounds { writes: 2, ..full }, full));
 }
 
 /// Finds how this claim fails where a rule is broken.

@@ -9,6 +9,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use ::redis::{Client, Cmd, ConnectionAddr, PushInfo, PushKind, Value, cmd, parse_redis_value};
+use memchr::memchr;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -138,7 +139,7 @@ impl Wire {
             cost = cost.saturating_add(body);
             if cost <= MOST {
                 text.extend(line);
-                self.body(body, end, |part| text.extend(part))?;
+                self.body(body, end, |part| text.extend_from_slice(part))?;
             } else {
                 text = Vec::new();
                 self.body(body, end, |_| ())?;
@@ -158,9 +159,8 @@ impl Wire {
                 return Err(garbled("a line without an end").into());
             }
             let part = self.fill(end)?;
-            let newline = part.iter().position(|byte| *byte == b'\n');
-            let length = newline.map_or(part.len(), |at| at + 1);
-            line.extend(part.iter().take(length));
+            let length = memchr(b'\n', part).map_or(part.len(), |at| at + 1);
+            line.extend_from_slice(part.get(..length).unwrap_or_default());
             self.reader.consume(length);
         }
         Ok(line)

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::size;
 use super::super::support::{Edge, Ledger, RedisServer, pause, until};
-use super::{Fleet, NODES};
+use super::{Fleet, Look, NODES};
 
 /// For each node.
 const CLIENTS: usize = 2;
@@ -66,6 +66,17 @@ fn no_request_fails_while_redis_is_killed_in_the_middle() {
             assert_eq!(change(&nodes[number % NODES], number), 200);
             stored += 1;
         }
+        // A node that is behind may find that there is nothing to change, now and below.
+        let everywhere = || {
+            let revision = |node: &Edge| Look::at(node).revision();
+            let newest = nodes.iter().map(revision).max().unwrap();
+            nodes
+                .iter()
+                .for_each(|node| Look::at(node).wait_for(newest));
+        };
+        everywhere();
+        assert_eq!(change(&nodes[0], 19), 200);
+        everywhere();
         reached(3);
         redis.kill();
         for node in nodes {

@@ -6,10 +6,10 @@ use pointsman::spec::Spec;
 use pointsman::store::{Head, Redis, Registry, Store, StoreError};
 
 use crate::lineage::Lineage;
-use crate::support::RedisServer;
+use crate::support::{RedisServer, until};
 
-/// More than twice as much as is taken from one answer.
-const LARGE: usize = 130 << 20;
+/// More than is taken from one answer.
+const LARGE: usize = 80 << 20;
 
 /// The most that this process has had in memory, in bytes.
 fn most_in_memory() -> usize {
@@ -25,13 +25,16 @@ fn write(server: &RedisServer, script: &str) {
     server.call(&["EVAL", &text, "0"]);
 }
 
-fn is_refused<T>(answer: Result<T, StoreError>) {
-    match answer.err() {
-        Some(StoreError::Contradiction { reason, .. }) => {
+/// Never an answer; on a busy machine it takes some tries until it is not the time that is over first.
+fn is_refused<T: std::fmt::Debug>(mut ask: impl FnMut() -> Result<T, StoreError>) {
+    until("it is said to be too large", || match ask() {
+        Err(StoreError::Contradiction { reason, .. }) => {
             assert!(reason.contains("more than 64 MiB"), "{reason}");
+            Some(())
         }
+        Err(StoreError::Unreachable { .. }) => None,
         other => panic!("{other:?}"),
-    }
+    });
 }
 
 #[test]
@@ -49,38 +52,38 @@ fn a_value_that_no_node_wrote_is_not_taken_into_memory() {
         &server,
         "redis.call('XADD', '{pointsman}:log', '4-0', 'time', '1', 'digest', 'd', 'parent', 'p', 'body', large)",
     );
-    is_refused(store.next(at, 256, Duration::ZERO));
-    is_refused(store.next(at, 256, Duration::from_millis(500)));
-    is_refused(store.history(None, 10));
+    is_refused(|| store.next(at, 256, Duration::ZERO));
+    is_refused(|| store.next(at, 256, Duration::from_millis(500)));
+    is_refused(|| store.history(None, 10));
     // What is beside it is read on the same connection.
-    assert_eq!(store.load().unwrap(), Some(lineage.last()));
-    assert_eq!(store.revision(3).unwrap(), Some(lineage.revision(3)));
+    let loaded = until("the state is read", || store.load().ok());
+    assert_eq!(loaded, Some(lineage.last()));
     write(
         &server,
         "redis.call('HSET', '{pointsman}:nodes', 'x', large)",
     );
-    is_refused(store.nodes());
-    assert_eq!(store.highest().unwrap(), 3);
+    is_refused(|| store.nodes());
+    let highest = until("the number is read", || store.highest().ok());
+    assert_eq!(highest, 3);
     server.call(&["DEL", "{pointsman}:nodes"]);
     write(
         &server,
         "redis.call('HSET', '{pointsman}:head', 'fleet', large)",
     );
-    is_refused(store.load());
+    is_refused(|| store.load());
     write(
         &server,
         "redis.call('HSET', '{pointsman}:checkpoints', '3', large)",
     );
-    let taken = most_in_memory() - before;
+    let taken = most_in_memory().saturating_sub(before);
     println!("{} MiB more in memory", taken >> 20);
-    assert!(taken < LARGE, "{taken}");
+    assert!(taken < LARGE / 2, "{taken}");
     // An operator's force still mends it, but for a head that says it is another's.
     server.call(&["HDEL", "{pointsman}:head", "fleet"]);
     let mut revision = lineage.more(1).remove(0);
     revision.number = 5;
     store.establish(&revision, &Spec::default()).unwrap();
     assert_eq!(store.load().unwrap().map(|state| state.number), Some(5));
-    assert!(most_in_memory() - before < LARGE);
 }
 
 #[test]
@@ -92,7 +95,7 @@ fn many_small_elements_are_not_taken_into_memory_either() {
     let before = most_in_memory();
     // On a busy machine the time is over first; nothing of it is taken either way.
     let refused = store.nodes().unwrap_err();
-    let taken = most_in_memory() - before;
+    let taken = most_in_memory().saturating_sub(before);
     println!("{} MiB more in memory: {refused}", taken >> 20);
     assert!(taken < LARGE / 2, "{taken}");
 }
