@@ -124,7 +124,6 @@ upstreams:
   api: {servers: [10.0.0.2], health: {interval: 1s}}
 ";
     insta::assert_snapshot!(errors(text), @r##"
-f:2:27: `path` is asked for by `type: http` and `https` alone (`web` has `interval_changing`, `path` from `defaults`)
 f:2:51: it hastens a verdict: at most as long as `interval` (`api` has `interval_changing`, `path` from `defaults`)
 "##);
 }

@@ -62,9 +62,10 @@ pub struct HealthSpec {
 }
 
 impl HealthSpec {
-    /// Each field from here, or else from `other`.
+    /// Each field from here, or else from `other`, but for what does not go with what is said here: a path beside a
+    /// request, and what the type has no use for.
     pub fn or(&self, other: &Self) -> Self {
-        let (a, b) = (self.clone(), other.clone());
+        let (a, b) = (self.clone(), other.beside(self));
         Self {
             kind: a.kind.or(b.kind),
             path: a.path.or(b.path),
@@ -85,6 +86,23 @@ impl HealthSpec {
             start: a.start.or(b.start),
         }
     }
+
+    /// What of this has a meaning for a group that says `own`.
+    fn beside(&self, own: &Self) -> Self {
+        let kept = |takes: fn(CheckType) -> bool| own.kind.is_none_or(takes);
+        let of = |text: &Option<String>, is_kept: bool| text.clone().filter(|_| is_kept);
+        let is_http = kept(CheckType::is_http);
+        Self {
+            path: of(&self.path, is_http && own.request.is_none()),
+            request: of(&self.request, is_http && own.path.is_none()),
+            statuses: self.statuses.clone().filter(|_| is_http),
+            body: of(&self.body, is_http),
+            host: of(&self.host, kept(CheckType::names_host)),
+            service: of(&self.service, kept(CheckType::names_service)),
+            sni: of(&self.sni, kept(CheckType::may_have_tls)),
+            ..self.clone()
+        }
+    }
 }
 
 /// What a probe sends.
@@ -101,6 +119,25 @@ pub enum CheckType {
     Tcp,
     /// No checks, where `defaults` would bring some.
     None,
+}
+
+impl CheckType {
+    /// Whether it has a path or request, and an answer with a status and a body.
+    pub(super) fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
+    pub(super) fn names_host(self) -> bool {
+        self != Self::Tcp
+    }
+
+    pub(super) fn names_service(self) -> bool {
+        self == Self::Grpc
+    }
+
+    pub(super) fn may_have_tls(self) -> bool {
+        !matches!(self, Self::Http | Self::Tcp)
+    }
 }
 
 /// What a server is taken for before its checks decide.

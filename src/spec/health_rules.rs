@@ -135,11 +135,10 @@ const LONGEST_SERVICE: usize = 1024;
 impl HealthSpec {
     /// What the type that is written beside it has no use for. Without one `defaults` may have it.
     fn unfit_for_type(&self) -> Vec<Broken> {
-        use CheckType::{Grpc, Http, Https, None, Tcp};
-        let Some(kind) = self.kind.filter(|kind| *kind != None) else {
+        let Some(kind) = self.kind.filter(|kind| *kind != CheckType::None) else {
             return Vec::new();
         };
-        let is_http = matches!(kind, Http | Https);
+        let is_http = kind.is_http();
         let keys = [
             (
                 "/path",
@@ -156,7 +155,7 @@ impl HealthSpec {
             (
                 "/host",
                 self.host.is_some(),
-                kind != Tcp,
+                kind.names_host(),
                 "is sent by no check with `type: tcp`",
             ),
             (
@@ -174,13 +173,13 @@ impl HealthSpec {
             (
                 "/service",
                 self.service.as_ref().is_some_and(|name| !name.is_empty()),
-                kind == Grpc,
+                kind.names_service(),
                 "is asked for by `type: grpc` alone",
             ),
             (
                 "/sni",
                 self.sni.is_some(),
-                !matches!(kind, Http | Tcp),
+                kind.may_have_tls(),
                 "needs TLS: `type: https` or `grpc`",
             ),
         ];

@@ -96,25 +96,11 @@ mod tests {
     fn what_does_not_go_together_is_told_with_where_it_comes_from() {
         for (own, defaults, expected) in [
             (
-                r#"{"health": {"type": "tcp"}}"#,
-                r#"{"health": {"path": "/up", "fall": 2}}"#,
-                &[
-                    "/defaults/health/path: `path` is asked for by `type: http` and `https` alone (`web` has `fall`, `path` from `defaults`)",
-                ][..],
-            ),
-            (
                 r#"{"health": {"service": "x"}}"#,
-                r#"{"health": {"type": "http"}}"#,
+                r#"{"health": {"type": "http", "fall": 2}}"#,
                 &[
-                    "/upstreams/web/health/service: `service` is asked for by `type: grpc` alone (`web` has `type` from `defaults`)",
-                ],
-            ),
-            (
-                r#"{"health": {"path": "/up"}}"#,
-                r#"{"health": {"request": "GET / HTTP/1.0\r\n\r\n"}}"#,
-                &[
-                    "/defaults/health/request: `request` is sent instead of `path`: write one of them (`web` has `request` from `defaults`)",
-                ],
+                    "/upstreams/web/health/service: `service` is asked for by `type: grpc` alone (`web` has `fall`, `type` from `defaults`)",
+                ][..],
             ),
             (
                 r#"{"health": {"interval": "1s"}}"#,
@@ -133,6 +119,45 @@ mod tests {
         ] {
             assert_eq!(broken(own, defaults), expected, "{own} {defaults}");
         }
+    }
+
+    #[test]
+    fn what_a_group_has_no_use_for_is_not_taken_from_the_defaults() {
+        for (own, defaults) in [
+            (
+                r#"{"health": {"type": "tcp"}}"#,
+                r#"{"health": {"path": "/up", "host": "a", "statuses": [200], "body": "ok"}}"#,
+            ),
+            (
+                r#"{"health": {"type": "http"}}"#,
+                r#"{"health": {"type": "grpc", "service": "x", "sni": "a"}}"#,
+            ),
+            (
+                r#"{"health": {"path": "/up"}}"#,
+                r#"{"health": {"request": "GET / HTTP/1.0\r\n\r\n"}}"#,
+            ),
+            (
+                r#"{"health": {"request": "GET / HTTP/1.0\r\n\r\n"}}"#,
+                r#"{"health": {"path": "/up"}}"#,
+            ),
+        ] {
+            assert!(broken(own, defaults).is_empty(), "{own} {defaults}");
+            let [own, defaults] = [own, defaults].map(|json| {
+                serde_json::from_str::<UpstreamSpec>(json)
+                    .unwrap()
+                    .health
+                    .unwrap()
+            });
+            assert_eq!(own.or(&defaults), own);
+        }
+        let own: HealthSpec = serde_json::from_str(r#"{"type": "https"}"#).unwrap();
+        let defaults: HealthSpec =
+            serde_json::from_str(r#"{"type": "http", "path": "/up", "fall": 2}"#).unwrap();
+        let merged = own.or(&defaults);
+        assert_eq!(
+            (merged.path.as_deref(), merged.fall),
+            (Some("/up"), Some(2))
+        );
     }
 
     #[test]

@@ -293,15 +293,16 @@ async fn probes_are_not_sent_to_the_control_api() {
 async fn what_a_group_and_the_defaults_do_not_say_together_is_refused_wherever_it_comes_from() {
     let desk = Desk::new();
     let mut state = desk.get("/v1/state").await.is(200).json;
-    state["defaults"] = json!({ "health": { "path": "/up" }, "outlier": { "eject": "10s" } });
+    state["defaults"] =
+        json!({ "health": { "interval_changing": "5s" }, "outlier": { "eject": "10s" } });
     desk.json("PUT", "/v1/state", state.clone()).await.is(200);
-    let tcp = json!({ "servers": ["10.0.0.1"], "health": { "type": "tcp" } });
+    let quick = json!({ "servers": ["10.0.0.1"], "health": { "interval": "1s" } });
     let short = json!({ "outlier": { "eject_max": "5s" } });
-    let put = json!({ "op": "put_upstream", "name": "red", "upstream": tcp });
-    let of_defaults = "/defaults/health/path";
+    let put = json!({ "op": "put_upstream", "name": "red", "upstream": quick });
+    let of_defaults = "/defaults/health/interval_changing";
     let changes = json!({ "changes": [put] });
     for (method, path, body, pointer) in [
-        ("PUT", "/v1/upstreams/red", tcp.clone(), of_defaults),
+        ("PUT", "/v1/upstreams/red", quick.clone(), of_defaults),
         (
             "PATCH",
             "/v1/upstreams/blue",
@@ -321,16 +322,16 @@ async fn what_a_group_and_the_defaults_do_not_say_together_is_refused_wherever_i
         assert_eq!(desk.revision(), 2);
     }
     // The group was there first.
-    let own = json!({ "servers": ["10.0.0.1"], "health": { "type": "tcp", "fall": 1 } });
+    let own = json!({ "servers": ["10.0.0.1"], "health": { "interval": "1s", "fall": 1 } });
     state["defaults"] = json!({});
     state["upstreams"]["red"] = own;
     desk.json("PUT", "/v1/state", state.clone()).await.is(200);
-    state["defaults"] = json!({ "health": { "path": "/up" } });
+    state["defaults"] = json!({ "health": { "interval_changing": "5s" } });
     let answer = desk.json("PUT", "/v1/state", state).await;
     let answer = answer.refused(422, "invalid_state");
     assert_eq!(
         answer.detail(),
-        "`path` is asked for by `type: http` and `https` alone (`red` has `path` from `defaults`)"
+        "it hastens a verdict: at most as long as `interval` (`red` has `interval_changing` from `defaults`)"
     );
     assert_eq!(desk.revision(), 3);
 }
