@@ -1,5 +1,7 @@
 //! Checks over TLS: servers are believed as requests would believe them.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::certificates::{Authority, replace};
 use crate::http2_servers::H2TlsOrigin;
 use crate::origin::{TlsOrigin, server_config};
-use crate::support::{Edge, Origin, until};
+use crate::support::{Edge, RawOrigin, until};
 
 /// What the checks of this group's server come to.
 fn status(edge: &Edge, health: &str) -> Value {
@@ -56,15 +58,15 @@ fn a_server_that_cannot_prove_its_name_is_down_over_https() {
     let origin = TlsOrigin::start(&authority.sign(&["a.example"]));
     for (more, why) in [
         (
-            "tls: { ca: '{ca}' }, health: { type: https, interval: 20ms, sni: b.example }",
+            "tls: { ca: '{ca}' }, health: { type: https, interval: 20ms, timeout: 10s, sni: b.example }",
             "not valid for name",
         ),
         (
-            "tls: { ca: '{ca}' }, health: { type: https, interval: 20ms }",
+            "tls: { ca: '{ca}' }, health: { type: https, interval: 20ms, timeout: 10s }",
             "not valid for name",
         ),
         (
-            "health: { type: https, interval: 20ms, sni: a.example }",
+            "health: { type: https, interval: 20ms, timeout: 10s, sni: a.example }",
             "UnknownIssuer",
         ),
     ] {
@@ -78,8 +80,12 @@ fn a_server_that_cannot_prove_its_name_is_down_over_https() {
 
 #[test]
 fn a_server_without_tls_is_down_over_https_with_the_cause_alone() {
-    let origin = Origin::start();
-    let more = "health: { type: https, interval: 20ms }";
+    // What nginx answers to TLS on a plain port; some servers wait for the end of a line instead.
+    let origin = RawOrigin::start(|mut stream: &TcpStream, _| {
+        let _hello = stream.read(&mut [0; 4096]);
+        let _told = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+    });
+    let more = "health: { type: https, interval: 20ms, timeout: 10s }";
     let edge = edge_to(origin.address(), &Authority::new(), more);
     let status = status(&edge, "down");
     let detail = status["last_check"]["detail"].as_str().unwrap();
