@@ -48,7 +48,8 @@ struct Stream {
     given: Pace,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// In the order in which it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Answer {
     None,
     Begun,
@@ -182,7 +183,7 @@ impl Streams {
             self.window -= taken;
             self.taken.moved(length);
             if let Some(stream) = self.stream(header.stream) {
-                stream.answer = Answer::Begun;
+                stream.answer = stream.answer.max(Answer::Begun);
                 stream.window -= taken;
                 stream.taken.moved(length);
             }

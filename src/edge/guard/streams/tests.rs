@@ -55,6 +55,20 @@ fn an_answer_is_under_way_up_to_its_last_byte_however_it_is_cut() {
 }
 
 #[test]
+fn an_answer_ends_once_whatever_is_written_behind_it() {
+    let (mut streams, rest) = with_requests(&[1, 3], 0);
+    for _ in 0..3 {
+        streams.wrote(&frame(HEADERS, END_HEADERS | END_STREAM, 1, 9));
+        streams.wrote(&frame(DATA, 0, 1, 9));
+    }
+    streams.flushed();
+    assert!(rest.since().is_none(), "3 has no answer");
+    streams.wrote(&frame(HEADERS, END_HEADERS | END_STREAM, 3, 9));
+    streams.flushed();
+    assert!(rest.since().is_some());
+}
+
+#[test]
 fn a_head_with_the_end_in_it_ends_with_its_last_frame() {
     let (mut streams, rest) = with_requests(&[1], END_STREAM);
     streams.wrote(&frame(HEADERS, END_STREAM, 1, 9));
