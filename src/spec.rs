@@ -150,3 +150,6 @@ impl Spec {
                 .all(|(mine, other)| mine.says_the_same(other))
     }
 }
+
+#[cfg(test)]
+mod tests;

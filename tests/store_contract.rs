@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use lineage::Lineage;
 use pointsman::change::Change;
-use pointsman::spec::{Digest, Name};
+use pointsman::spec::{Address, Digest, Name};
 use pointsman::store::{Store, StoreError};
 use pruning::*;
 use registry::*;
@@ -50,6 +50,7 @@ contract! {
     a_group_of_revisions_is_stored_as_one
     a_lost_race_is_a_conflict_and_changes_nothing
     a_revision_of_another_descent_is_refused
+    a_revision_that_could_not_be_read_again_is_refused
     a_follower_reads_what_came_since
     history_is_read_backwards_in_pages
     every_state_of_the_past_can_be_built
@@ -124,6 +125,26 @@ fn a_revision_of_another_descent_is_refused(site: &Site) {
     let refused = site.store().commit(Some(3), &[stranger]).unwrap_err();
     assert!(matches!(refused, StoreError::Diverged { number: 4, .. }));
     assert_eq!(site.store().load().unwrap(), Some(ours.last()));
+}
+
+fn a_revision_that_could_not_be_read_again_is_refused(site: &Site) {
+    let mut lineage = Lineage::default();
+    lineage.grow(site.store(), 3);
+    let expected = lineage.last();
+    // No text gives this address.
+    let server = serde_json::from_str(
+        r#"{"op":"put_upstream","name":"web","upstream":{"servers":["10.0.0.1:80"]}}"#,
+    );
+    let mut change = server.unwrap();
+    let Change::PutUpstream { upstream, .. } = &mut change else {
+        panic!("{change:?}");
+    };
+    upstream.servers[0].address = Address::Unix("relative".into());
+    let bad = lineage.next(vec![change]);
+    let refused = site.store().commit(Some(3), &[bad]).unwrap_err();
+    assert!(matches!(refused, StoreError::Unreadable { number: 4, .. }));
+    assert!(refused.to_string().contains("unix:relative"), "{refused}");
+    assert_eq!(site.store().load().unwrap(), Some(expected));
 }
 
 fn a_follower_reads_what_came_since(site: &Site) {

@@ -54,11 +54,12 @@ pub enum AddressError {
 impl Address {
     /// Parses an address into its canonical form. Errors name the broken rule.
     pub fn new(text: &str) -> Result<Self, AddressError> {
-        if let Some(path) = text.strip_prefix("unix:") {
+        // `unix:80` and `srv:80` are hosts of that name: no absolute path and no name of DNS is a number.
+        let behind = |scheme| text.strip_prefix(scheme).filter(|rest| !is_number(rest));
+        if let Some(path) = behind("unix:") {
             return unix(text, path);
         }
-        // `srv:80` is a host of that name: no name of DNS is a number.
-        if let Some(name) = text.strip_prefix("srv:").filter(|rest| !is_number(rest)) {
+        if let Some(name) = behind("srv:") {
             let service = DnsName::new(name).map(Self::Service);
             return service.ok_or_else(|| AddressError::Malformed(text.to_owned()));
         }
@@ -201,8 +202,11 @@ mod tests {
     }
 
     #[test]
-    fn a_host_may_be_called_srv() {
+    fn a_host_may_be_called_srv_or_unix() {
         assert_eq!(canonical("srv"), "srv:80");
+        assert_eq!(canonical("unix"), "unix:80");
+        assert_eq!(canonical("UNIX:080"), "unix:80");
+        assert_eq!(canonical("unix:80"), "unix:80");
         assert!(matches!(Address::new("srv:8080"), Ok(Address::Name(..))));
         assert!(matches!(Address::new("srv:a"), Ok(Address::Service(_))));
         // A service says its ports itself.

@@ -50,9 +50,9 @@ pub(super) struct Encoded {
 
 impl Encoded {
     pub(super) fn new(revision: &Revision) -> Result<Self, StoreError> {
-        let body = serde_json::to_string(revision).map_err(|error| StoreError::Diverged {
+        let body = readable(revision).map_err(|why| StoreError::Unreadable {
             number: revision.number,
-            why: format!("it has no JSON form: {error}"),
+            why,
         })?;
         Ok(Self {
             number: revision.number,
@@ -96,6 +96,16 @@ impl Encoded {
             digest: self.digest,
             text: self.body.clone(),
         })
+    }
+}
+
+/// The revision's text, which says the same when it is read: a log with one text that does not is lost from there on.
+fn readable(revision: &Revision) -> Result<String, String> {
+    let text = serde_json::to_string(revision).map_err(|error| error.to_string())?;
+    let read: Revision = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    match read == *revision {
+        true => Ok(text),
+        false => Err("it would be read as another".to_owned()),
     }
 }
 

@@ -17,6 +17,16 @@ pub enum StoreError {
         /// What does not fit.
         why: String,
     },
+    /// The revision's text could not be read back: an error of ours.
+    #[error(
+        "revision {number} was not stored, since it could not be read again ({why}); this is an error in pointsman: please report it"
+    )]
+    Unreadable {
+        /// The revision's number.
+        number: u64,
+        /// What could not be read.
+        why: String,
+    },
     /// A reader is further behind than the history goes back.
     #[error("the revisions after {after} are no longer kept: read the whole state instead")]
     Pruned {
