@@ -25,6 +25,13 @@ struct Frame {
     payload: Vec<u8>,
 }
 
+impl Frame {
+    /// Of GOAWAY: the last request that is served.
+    fn last(&self) -> u32 {
+        u32::from_be_bytes(*self.payload.first_chunk().unwrap())
+    }
+}
+
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
@@ -67,6 +74,14 @@ impl Raw {
                 return frame;
             }
         }
+    }
+
+    /// Answers the ping that asks how far the client has come when it is asked to leave.
+    fn leave(&mut self) {
+        assert_eq!(self.next_of(GOAWAY).last(), i32::MAX.cast_unsigned());
+        let ping = self.next_of(PING);
+        self.client
+            .send(frame(PING, ACKNOWLEDGED, 0, &ping.payload));
     }
 
     /// Reads until so many answers have ended, and says how long they were in all. As it reads it opens windows, as
@@ -174,11 +189,72 @@ fn a_connection_without_requests_is_ended_with_goaway_after_h2_idle() {
 }
 
 #[test]
-fn a_client_that_does_not_answer_goaway_is_left_all_the_same() {
+fn a_client_that_does_not_answer_goaway_is_left_all_the_same_and_told_what_was_served() {
     let origin = Origin::start();
     let edge = builder(&origin, "h2_idle: 500ms").start();
     let mut raw = Raw::connect(&edge);
-    raw.next_of(GOAWAY);
-    let _rest = raw.client.rest();
+    raw.ask(1);
+    assert_eq!(raw.next_of(GOAWAY).last(), i32::MAX.cast_unsigned());
+    assert_eq!(raw.next_of(GOAWAY).last(), 1);
     assert!(raw.client.is_closed(SILENCE));
+}
+
+/// A client whose connection has had all its requests and was told so, with the first of them still under way.
+fn used_up(edge: &Edge, origin: &Origin, requests: u32) -> Raw {
+    origin.hold();
+    let mut raw = Raw::connect(edge);
+    for number in 0..requests {
+        raw.ask(2 * number + 1);
+    }
+    raw.leave();
+    assert_eq!(raw.next_of(GOAWAY).last(), 2 * requests - 1);
+    raw
+}
+
+#[test]
+fn requests_behind_the_last_that_is_served_leave_nothing_behind() {
+    let origin = Origin::start();
+    let edge = builder(&origin, "keepalive_requests: 2").start();
+    let mut raw = used_up(&edge, &origin, 2);
+    let before = edge.memory();
+    let heads = (0..500_000).map(|number| frame(HEADERS, 5, 2 * number + 5, &[]));
+    raw.client.send(heads.flatten().collect::<Vec<_>>());
+    raw.client.send(frame(PING, 0, 0, &[1; 8]));
+    assert_eq!(raw.next_of(PING).payload, [1; 8]);
+    let grown = edge.memory().saturating_sub(before);
+    // 64 MiB, where each is remembered.
+    assert!(grown < 16 << 10, "{grown} KiB");
+    origin.release();
+    raw.answers(2);
+    assert!(raw.client.is_closed(2 * SILENCE));
+}
+
+#[test]
+fn a_client_that_reads_late_and_opens_windows_has_every_answer_of_a_connection_that_ends() {
+    let origin = Origin::start();
+    let body = "x".repeat(5000);
+    for behind_the_last in [None, Some(21)] {
+        origin.always(Reply::text(&body));
+        let edge = builder(&origin, "keepalive_requests: 10").start();
+        let mut raw = used_up(&edge, &origin, 10);
+        if let Some(stream) = behind_the_last {
+            raw.ask(stream);
+        }
+        origin.release();
+        until("all answers are logged", || {
+            (edge.access_log().len() == 10).then_some(())
+        });
+        // Its kernel has taken them all; it has read none.
+        pause(Duration::from_millis(300));
+        let mut ended = 0;
+        while ended < 10 {
+            let frame = raw.next();
+            if frame.kind == DATA {
+                ended += usize::from(frame.flags & END_STREAM);
+                let window = self::frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]);
+                raw.client.try_send(&window).unwrap();
+                pause(Duration::from_millis(20));
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What happens to a connection's socket when Pingora is through with it.
 
-use std::mem;
 use std::time::{Duration, Instant};
+use std::{io, mem};
 
 use filedescriptor::OwnedHandle;
 use pingora_core::protocols::Stream;
@@ -28,11 +28,15 @@ impl Drop for Guard {
             let stream = self.take_stream();
             runtime.spawn(linger(stream, self.place.take()));
         } else if let Stage::Frames(frames) = &self.stage
-            && frames.owes_nothing_more()
-            && OnTheWay::of(&self.stream).is_some()
+            && let Some((since, farewell)) = frames.owes_nothing_more()
         {
-            let (stream, pause) = (self.take_stream(), self.limits.body_timeout);
-            runtime.spawn(deliver(stream, pause, self.place.take()));
+            let delivery = Delivery {
+                stream: self.take_stream(),
+                pause: self.limits.body_timeout,
+                farewell,
+                _place: self.place.take(),
+            };
+            runtime.spawn(delivery.end(since));
         }
     }
 }
@@ -54,6 +58,11 @@ impl Guard {
 /// Closes for writing, and throws away what still comes, for a while.
 async fn linger(mut stream: Stream, _place: Option<Place>) {
     let _already_gone = AsyncWriteExt::shutdown(&mut stream).await;
+    throw_away(&mut stream, LINGER).await;
+}
+
+/// Until the client closes too, but not for longer than this.
+async fn throw_away(stream: &mut Stream, longest: Duration) {
     let mut thrown_away = 0;
     let mut bytes = vec![0; 16 * 1024];
     let reading = async {
@@ -65,7 +74,7 @@ async fn linger(mut stream: Stream, _place: Option<Place>) {
         }
     };
     // Either way the connection is over now.
-    let _in_time = timeout(LINGER, reading).await;
+    let _in_time = timeout(longest, reading).await;
 }
 
 const LINGER: Duration = Duration::from_secs(2);
@@ -98,30 +107,60 @@ impl OnTheWay {
     }
 }
 
-/// Closes for writing, and throws away what still comes, until all that was written has been received.
-async fn deliver(mut stream: Stream, pause: Option<Duration>, _place: Option<Place>) {
-    let patience = pause.unwrap_or(Duration::MAX);
-    // Over TLS this writes a last record.
-    let _already_gone = timeout(patience, AsyncWriteExt::shutdown(&mut stream)).await;
-    let mut thrown_away = 0;
-    let mut bytes = vec![0; 1024];
-    let (mut before, mut moved) = (None, Instant::now());
-    while let Some(left) = OnTheWay::of(&stream)
-        && thrown_away < MOST_THROWN_AWAY
-    {
-        let patience = left.patience(pause);
-        if before.as_ref() != Some(&left) {
-            moved = Instant::now();
-            before = Some(left);
+/// The end of a connection of HTTP/2 on which all was answered.
+struct Delivery {
+    stream: Stream,
+    /// How long a client that reads slowly is waited for if nothing moves.
+    pause: Option<Duration>,
+    /// To be written at the end.
+    farewell: Vec<u8>,
+    _place: Option<Place>,
+}
+
+impl Delivery {
+    /// Closes for writing, and throws away what still comes until the client closes too: while what was written, up to this
+    /// time, is on its way, and as long after that as a reader may take to come to it.
+    async fn end(mut self, written: Instant) {
+        let is_on_the_way = OnTheWay::of(&self.stream).is_some();
+        // Over TLS this writes a last record.
+        let _already_gone = timeout(self.pause.unwrap_or(Duration::MAX), self.close()).await;
+        let arrived = if is_on_the_way {
+            self.arrives().await
+        } else {
+            Some(written)
+        };
+        if let Some(arrived) = arrived {
+            let longest = LINGER.saturating_sub(arrived.elapsed());
+            throw_away(&mut self.stream, longest).await;
         }
-        if moved.elapsed() >= patience {
-            return;
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        self.stream.write_all(&self.farewell).await?;
+        AsyncWriteExt::shutdown(&mut self.stream).await
+    }
+
+    /// When all that was written has been received; none if it never will be.
+    async fn arrives(&mut self) -> Option<Instant> {
+        let mut thrown_away = 0;
+        let mut bytes = vec![0; 1024];
+        let (mut before, mut moved) = (None, Instant::now());
+        while let Some(left) = OnTheWay::of(&self.stream) {
+            let patience = left.patience(self.pause);
+            if before.as_ref() != Some(&left) {
+                moved = Instant::now();
+                before = Some(left);
+            }
+            if moved.elapsed() >= patience || thrown_away >= MOST_THROWN_AWAY {
+                return None;
+            }
+            match timeout(LOOK, self.stream.read(&mut bytes)).await {
+                Ok(Ok(0) | Err(_)) => return None,
+                Ok(Ok(count)) => thrown_away += count,
+                Err(_nothing_came) => {}
+            }
         }
-        match timeout(LOOK, stream.read(&mut bytes)).await {
-            Ok(Ok(0) | Err(_)) => return,
-            Ok(Ok(count)) => thrown_away += count,
-            Err(_nothing_came) => {}
-        }
+        Some(Instant::now())
     }
 }
 

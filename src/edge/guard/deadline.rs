@@ -51,6 +51,16 @@ impl Pace {
         }
     }
 
+    /// So many bytes more wait for the client.
+    pub(super) fn owes(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// The client is waited for: until when at most, with this limit for each wait and this rate over all.
     pub(super) fn limit(&mut self, pause: Option<Duration>, rate: Option<u32>) -> Option<Instant> {
         let since = *self.waiting.get_or_insert_with(Instant::now);

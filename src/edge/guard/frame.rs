@@ -22,6 +22,8 @@ pub(super) const HEADER: usize = 9;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 /// Of numbers with 31 bits the highest bit means nothing.
 const LOW: u32 = u32::MAX >> 1;
+/// No stream has a higher number (RFC 9113 section 5.1.1).
+pub(super) const LAST_STREAM: u32 = LOW;
 
 impl From<[u8; HEADER]> for FrameHeader {
     fn from([a, b, c, kind, flags, stream @ ..]: [u8; HEADER]) -> Self {
@@ -45,8 +47,8 @@ pub(super) enum Met {
     Window { stream: u32, more: u32 },
     /// Why a stream ends.
     Reset(u32),
-    /// Why the connection ends.
-    GoAway(u32),
+    /// Why the connection ends, and the last request that is served (RFC 9113 section 6.8).
+    GoAway { last: u32, code: u32 },
 }
 
 /// Reads the frames that go one way, however the bytes are cut.
@@ -124,7 +126,10 @@ impl Scan {
                 more: last & LOW,
             }),
             RST_STREAM => Some(Met::Reset(last)),
-            _ => Some(Met::GoAway(last)),
+            _ => Some(Met::GoAway {
+                last: self.begun.first_chunk().map(number)? & LOW,
+                code: last,
+            }),
         }
     }
 
@@ -158,6 +163,12 @@ pub(super) fn reset(stream: u32, code: u32) -> [u8; HEADER + 4] {
     [0, 0, 4, RST_STREAM, 0, a, b, c, d, e, f, g, h]
 }
 
+/// The frame that ends a connection of which all is answered up to this request.
+pub(super) fn farewell(last: u32) -> [u8; HEADER + 8] {
+    let [a, b, c, d] = last.to_be_bytes();
+    [0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,7 +182,7 @@ mod tests {
         let window = [0, 0, 4, WINDOW_UPDATE, 0, 0, 0, 0, 5, 0x80, 0, 0, 7];
         // With a text behind the code.
         let goaway = [
-            0, 0, 10, GOAWAY, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 11, b'h', b'i',
+            0, 0, 10, GOAWAY, 0, 0, 0, 0, 0, 128, 0, 0, 5, 0, 0, 0, 11, b'h', b'i',
         ];
         let all = [
             &settings.concat()[..],
@@ -180,6 +191,7 @@ mod tests {
             &[0, 0, 2, WINDOW_UPDATE, 0, 0, 0, 0, 5, 1, 1],
             &[0, 0, 0, SETTINGS, 1, 0, 0, 0, 0],
             &goaway,
+            &farewell(7),
         ]
         .concat();
         for size in 1..=all.len() {
@@ -196,7 +208,8 @@ mod tests {
                 Met::InitialWindow(1 << 16),
                 Met::Window { stream: 5, more: 7 },
                 Met::Reset(8),
-                Met::GoAway(11),
+                Met::GoAway { last: 5, code: 11 },
+                Met::GoAway { last: 7, code: 0 },
             ];
             assert_eq!(met, expected, "{size}");
         }

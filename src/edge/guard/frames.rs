@@ -26,6 +26,8 @@ pub(super) struct Frames {
     streams: Streams,
     /// To be read behind the frame that comes.
     to_read: Vec<u8>,
+    /// Since when that waits.
+    held_since: Option<Instant>,
     /// To be written behind the frame that goes out.
     to_write: Vec<u8>,
 }
@@ -44,6 +46,7 @@ impl Frames {
             is_over: false,
             streams: Streams::new(rest, metrics),
             to_read: Vec::new(),
+            held_since: None,
             to_write: Vec::new(),
         }
     }
@@ -81,19 +84,22 @@ impl Frames {
         self.streams.flushed();
     }
 
-    /// Whether all that the client is to get was written, and it may still send.
-    pub(super) fn owes_nothing_more(&self) -> bool {
-        self.streams.are_at_rest() && !self.is_over
+    /// Since when all that the client is to get has been written, if it may still send; and what it is told at the end.
+    pub(super) fn owes_nothing_more(&self) -> Option<(Instant, Vec<u8>)> {
+        let since = self.streams.rest_since().filter(|_| !self.is_over)?;
+        Some((since, self.streams.farewell()))
     }
 
-    /// Until when the rest of what comes is waited for, if it is.
+    /// Until when the rest of what comes is waited for, if it is. While the end of a stream waits behind a frame, that frame
+    /// has no new time with each byte.
     pub(super) fn deadline(&self, limits: &GuardLimits) -> Option<Instant> {
         let limit = if self.is_data {
             limits.body_timeout
         } else {
             limits.header_timeout
         };
-        self.since?.checked_add(limit?)
+        let since = self.held_since.min(self.since).or(self.since);
+        since?.checked_add(limit?)
     }
 
     /// Who keeps an answer waiting, or the rest of a body behind its answer, and until when that is waited for.
@@ -103,7 +109,8 @@ impl Frames {
 
     /// Ends a stream for both sides, each of which hears of it as if the other had ended it. An answer that is whole stays so
     /// (RFC 9113 section 8.1).
-    pub(super) fn cut(&mut self, stream: u32, code: u32) {
+    pub(super) fn cut(&mut self, stream: u32, code: u32, now: Instant) {
+        self.held_since.get_or_insert(now);
         let told = match code {
             LATE_BODY => Http2Code::NoError,
             _ => Http2Code::Cancel,
@@ -123,6 +130,7 @@ impl Frames {
         if !self.is_whole() {
             return Err(self.coming.left());
         }
+        self.held_since = None;
         Ok(std::mem::take(&mut self.to_read))
     }
 
@@ -228,6 +236,22 @@ mod tests {
             &data[..9],
         ]);
         assert_eq!(told, [None, Some(32), Some(33), None, Some(35)]);
+    }
+
+    #[test]
+    fn a_frame_behind_which_an_end_waits_has_no_new_time_with_each_byte() {
+        let start = Instant::now();
+        let mut frames = beginning(start);
+        frames.read(&[b'x'; PREFACE], start);
+        let data = frame(DATA, 0, 100);
+        frames.read(&data[..20], start);
+        frames.cut(3, LATE_BODY, start + SECOND);
+        frames.read(&data[20..40], start + 2 * SECOND);
+        assert_eq!(frames.deadline(&limits()), Some(start + 31 * SECOND));
+        frames.read(&data[40..], start + 3 * SECOND);
+        assert_eq!(frames.insert().unwrap(), reset(3, LATE_BODY));
+        frames.read(&data[..20], start + 4 * SECOND);
+        assert_eq!(frames.deadline(&limits()), Some(start + 34 * SECOND));
     }
 
     #[test]

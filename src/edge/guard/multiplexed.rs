@@ -71,7 +71,7 @@ impl Guard {
         ready!(self.reading.poll(deadline, context));
         let what = match late {
             Some(Late::Stream(stream, code)) => {
-                frames.cut(stream, code);
+                frames.cut(stream, code, Instant::now());
                 return Poll::Ready(Ok(()));
             }
             Some(Late::Connection) => "the client takes nothing",
@@ -87,7 +87,11 @@ impl Guard {
         {
             match Pin::new(&mut self.stream).poll_write(context, frame) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(count) => drop(frame.drain(..count?.min(frame.len()))),
+                Poll::Ready(count) => {
+                    let count = count?.min(frame.len());
+                    drop(frame.drain(..count));
+                    self.took(count);
+                }
                 Poll::Pending => return self.poll_slow_reader(context).map(Err),
             }
         }

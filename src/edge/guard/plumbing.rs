@@ -70,12 +70,17 @@ impl AsyncWrite for Guard {
         ready!(guard.poll_insert(context))?;
         match Pin::new(&mut guard.stream).poll_flush(context) {
             Poll::Ready(result) => {
+                guard.is_flushing = false;
+                guard.took(0);
                 if result.is_ok() {
                     guard.flushed(context);
                 }
                 Poll::Ready(result)
             }
-            Poll::Pending => guard.poll_slow_reader(context).map(Err),
+            Poll::Pending => {
+                guard.is_flushing = true;
+                guard.poll_slow_reader(context).map(Err)
+            }
         }
     }
 
@@ -87,7 +92,7 @@ impl AsyncWrite for Guard {
 impl Guard {
     /// The first `count` bytes of these slices were written.
     fn wrote<'a>(&mut self, mut count: usize, slices: impl IntoIterator<Item = &'a [u8]>) {
-        self.taken.moved(count);
+        self.took(count);
         if let Stage::Frames(frames) = &mut self.stage {
             for slice in slices {
                 let written = slice.get(..count).unwrap_or(slice);
@@ -97,6 +102,14 @@ impl Guard {
         }
         // 100, or an answer that makes the body needless. Whoever polls the body again looks at its deadline then.
         self.awaits_word = false;
+    }
+
+    /// The stream took so many bytes. What it takes while a flush is pending, it keeps: TLS does so for a client that takes nothing.
+    pub(super) fn took(&mut self, count: usize) {
+        match self.is_flushing {
+            true => self.taken.owes(count),
+            false => self.taken.moved(count),
+        }
     }
 
     /// Waits no longer than a client that takes nothing may be waited for.
@@ -161,3 +174,41 @@ impl GetSocketDigest for Guard {
 }
 
 impl Peek for Guard {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+    use crate::edge::guard::tests::limits;
+
+    fn guarded() -> (Guard, DuplexStream) {
+        let (ours, client) = duplex(1 << 10);
+        (Guard::new(Box::new(ours), Arc::new(limits()), None), client)
+    }
+
+    #[tokio::test]
+    async fn time_in_which_nothing_waits_is_not_the_clients() {
+        let (mut guard, _client) = guarded();
+        guard.taken.limit(None, Some(240));
+        guard.flush().await.unwrap();
+        assert!(!guard.taken.is_waiting());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_tls_takes_for_a_client_that_takes_nothing_gives_it_no_new_time() {
+        let (mut guard, mut client) = guarded();
+        let begun = tokio::time::Instant::now();
+        guard.is_flushing = true;
+        guard.taken.limit(limits().body_timeout, None);
+        guard.write_all(&[0; 1 << 10]).await.unwrap();
+        assert!(guard.taken.is_waiting());
+        guard.write_all(&[0]).await.unwrap_err();
+        assert!(begun.elapsed() <= Duration::from_secs(30));
+        client.read_exact(&mut [0; 1 << 10]).await.unwrap();
+        guard.flush().await.unwrap();
+        guard.write_all(&[0]).await.unwrap();
+    }
+}

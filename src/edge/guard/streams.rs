@@ -3,7 +3,8 @@ use std::time::{Duration, Instant};
 
 use super::deadline::Pace;
 use super::frame::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHeader, HEADERS, Met, RST_STREAM, Scan,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHeader, HEADERS, LAST_STREAM, Met,
+    RST_STREAM, Scan, farewell,
 };
 use crate::edge::rest::Rest;
 use crate::ports::client_connection::{LATE_BODY, SLOW_READER};
@@ -18,6 +19,8 @@ pub(super) struct Streams {
     /// So many of them are not answered to the end.
     unanswered: usize,
     latest: u32,
+    /// Later ones are ignored, as the client was told.
+    last: u32,
     /// Whose head comes in, and whether a body is to follow.
     begins: Option<(u32, bool)>,
     written: Scan,
@@ -75,6 +78,7 @@ impl Streams {
             open: Vec::new(),
             unanswered: 0,
             latest: 0,
+            last: LAST_STREAM,
             begins: None,
             written: Scan::default(),
             ends: None,
@@ -103,7 +107,7 @@ impl Streams {
                     stream.window += i64::from(more);
                 }
             }
-            Met::Reset(_) | Met::GoAway(_) => {}
+            Met::Reset(_) | Met::GoAway { .. } => {}
         }
     }
 
@@ -129,7 +133,9 @@ impl Streams {
 
     /// All that was begun was read to its end.
     pub(super) fn caught_up(&mut self) {
-        if let Some((number, sends)) = self.begins.take() {
+        if let Some((number, sends)) = self.begins.take()
+            && number <= self.last
+        {
             self.latest = number;
             self.open.push(Stream {
                 number,
@@ -156,8 +162,11 @@ impl Streams {
             match met {
                 Some(Met::Header(header)) => self.write(header),
                 Some(Met::Reset(code)) => self.metrics.http2_reset(Http2Code::of(code)),
-                Some(Met::GoAway(code)) if code != 0 => {
-                    self.metrics.http2_goaway(Http2Code::of(code));
+                Some(Met::GoAway { last, code }) => {
+                    if code != 0 {
+                        self.metrics.http2_goaway(Http2Code::of(code));
+                    }
+                    self.end_with(last);
                 }
                 _ => {}
             }
@@ -211,11 +220,6 @@ impl Streams {
         }
     }
 
-    /// Whether none is under way.
-    pub(super) fn are_at_rest(&self) -> bool {
-        self.is_at_rest
-    }
-
     /// Who is waited for, and until when, with these limits: for what an answer's reader takes as for what a body's sender
     /// gives behind an answer. The time in which nobody is waited for does not count.
     pub(super) fn deadline(
@@ -252,6 +256,28 @@ impl Streams {
     pub(super) fn cut(&mut self, stream: u32, code: Http2Code) {
         self.metrics.http2_reset(code);
         self.close(stream);
+    }
+
+    /// The client was told that nothing comes of the requests behind this one.
+    fn end_with(&mut self, last: u32) {
+        self.last = self.last.min(last);
+        let kept = self.open.partition_point(|it| it.number <= self.last);
+        for ignored in self.open.drain(kept..) {
+            self.unanswered -= usize::from(ignored.answer != Answer::Ended);
+        }
+    }
+
+    /// What tells a client that was not told yet how far its requests were answered, once none is under way.
+    pub(super) fn farewell(&self) -> Vec<u8> {
+        match self.last == LAST_STREAM && self.may_insert() {
+            true => farewell(self.latest).to_vec(),
+            false => Vec::new(),
+        }
+    }
+
+    /// Since when none is under way.
+    pub(super) fn rest_since(&self) -> Option<Instant> {
+        self.rest.since()
     }
 
     fn answered(&mut self, number: u32, leaves_body: bool) {

@@ -99,6 +99,32 @@ fn all_requests_must_have_ended_one_way_or_another() {
 }
 
 #[test]
+fn requests_behind_the_last_that_is_served_are_not_under_way() {
+    let (mut streams, rest) = with_requests(&[1, 3, 5], 0);
+    streams.wrote(&frame(HEADERS, END_HEADERS | END_STREAM, 1, 0));
+    streams.read(header(HEADERS, 0, 7));
+    streams.wrote(&farewell(LAST_STREAM));
+    streams.wrote(&farewell(1));
+    streams.caught_up();
+    streams.read(header(HEADERS, END_HEADERS, 9));
+    streams.caught_up();
+    streams.flushed();
+    assert!(rest.since().is_some());
+    let numbers: Vec<u32> = streams.open.iter().map(|it| it.number).collect();
+    assert_eq!((numbers, streams.unanswered), (vec![1], 0));
+    assert!(streams.farewell().is_empty());
+}
+
+#[test]
+fn a_client_that_was_not_told_how_far_it_was_served_is_told_at_the_end() {
+    let (mut streams, _) = with_requests(&[1, 3], END_STREAM);
+    streams.wrote(&farewell(LAST_STREAM));
+    assert_eq!(streams.farewell(), farewell(3));
+    streams.wrote(&[0, 0]);
+    assert!(streams.farewell().is_empty(), "in a frame");
+}
+
+#[test]
 fn a_body_behind_its_answer_is_waited_for_until_it_ends() {
     let (mut streams, rest) = with_requests(&[1], 0);
     assert_eq!(late(&mut streams), None);
