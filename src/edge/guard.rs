@@ -30,7 +30,7 @@ use self::frames::Frames;
 use self::reading::Stage;
 use super::half_heads::{HalfHead, HalfHeads};
 use super::rest::Rest;
-use crate::ports::client_connection::{ClientConnection, SeenCertificate};
+use crate::ports::client_connection::{ClientConnection, Http2Connection, SeenCertificate};
 use crate::ports::telemetry::Metrics;
 use crate::strict::HeadLimits;
 
@@ -126,9 +126,10 @@ impl Guard {
         metrics: Metrics,
     ) -> Self {
         let mut guard = Self::new(stream, limits, None);
-        let frames = Frames::new(Instant::now(), rest, metrics);
+        let connection = Arc::new(Http2Connection::new(certificate));
+        guard.digest = digest(Box::new(connection.clone()));
+        let frames = Frames::new(Instant::now(), connection, rest, metrics);
         guard.stage = Stage::Frames(Box::new(frames));
-        guard.digest = certificate.and_then(|certificate| digest(Box::new(certificate)));
         guard
     }
 

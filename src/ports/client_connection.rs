@@ -81,9 +81,42 @@ pub trait SeenCertificate: fmt::Debug + Send + Sync {
 pub fn is_misdirected(user_data: &(dyn Any + Send + Sync), host: &str) -> bool {
     let seen = match ClientConnection::of(user_data) {
         Some(connection) => connection.certificate.as_ref(),
-        None => user_data.downcast_ref::<Arc<dyn SeenCertificate>>(),
+        None => Http2Connection::of(user_data).and_then(|it| it.certificate.as_ref()),
     };
     seen.is_some_and(|seen| seen.is_of_other(host))
+}
+
+/// One connection of HTTP/2.
+#[derive(Debug, Default)]
+pub struct Http2Connection {
+    /// None where every host may come over it.
+    certificate: Option<Arc<dyn SeenCertificate>>,
+    is_given_up: AtomicBool,
+}
+
+impl Http2Connection {
+    /// A connection whose client saw this certificate.
+    pub fn new(certificate: Option<Arc<dyn SeenCertificate>>) -> Self {
+        Self {
+            certificate,
+            ..Self::default()
+        }
+    }
+
+    /// The connection that a digest's user data stands for.
+    pub fn of(user_data: &(dyn Any + Send + Sync)) -> Option<&Self> {
+        user_data.downcast_ref::<Arc<Self>>().map(|it| &**it)
+    }
+
+    /// The client takes nothing, and is waited for no longer. Streams hear only that their connection is gone.
+    pub fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client took nothing for too long.
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed)
+    }
 }
 
 impl ClientConnection {

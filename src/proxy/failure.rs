@@ -10,7 +10,7 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
-use crate::ports::client_connection::{LATE_BODY, SLOW_READER};
+use crate::ports::client_connection::{Http2Connection, LATE_BODY, SLOW_READER};
 use crate::ports::telemetry::Reason;
 use crate::strict::Rule;
 
@@ -59,9 +59,13 @@ fn was_cut(error: &Error) -> bool {
 
 /// Why the edge has cut a stream of HTTP/2, if it has. What Pingora says of a write that fails does not tell; the stream does.
 pub(super) fn cut(session: &mut Session) -> Option<Reason> {
+    let is_given_up = connection(session).is_some_and(Http2Connection::is_given_up);
     let ServerSession::H2(stream) = session.as_downstream_mut() else {
         return None;
     };
+    if is_given_up {
+        return Some(Reason::ClientSlow);
+    }
     let mut context = Context::from_waker(Waker::noop());
     let Poll::Ready(end) = Pin::new(&mut stream.idle()).poll(&mut context) else {
         return None;
@@ -72,6 +76,11 @@ pub(super) fn cut(session: &mut Session) -> Option<Reason> {
         Err(error) if was_cut(&error) => Some(Reason::ClientSlow),
         _ => None,
     }
+}
+
+fn connection(session: &Session) -> Option<&Http2Connection> {
+    let digest = session.digest()?.proxy_digest.as_deref()?;
+    Http2Connection::of(digest.user_data.as_deref()?)
 }
 
 /// Whether what came over HTTP/2 was none: its reader says so itself then, and not the server.

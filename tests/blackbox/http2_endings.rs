@@ -258,3 +258,15 @@ fn a_client_that_reads_late_and_opens_windows_has_every_answer_of_a_connection_t
         }
     }
 }
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_and_logged_as_a_slow_one() {
+    let origin = Origin::start();
+    // More than the kernel takes for it.
+    origin.always(Reply::text(&"x".repeat(20 << 20)));
+    let edge = builder(&origin, "body_timeout: 1s").start();
+    let mut raw = Raw::connect(&edge);
+    raw.ask(1);
+    let record = until("the request is logged", || edge.access_log().pop());
+    assert!(record.contains(r#""reason":"client_slow""#), "{record}");
+}

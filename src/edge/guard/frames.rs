@@ -5,7 +5,7 @@ use super::GuardLimits;
 use super::frame::{CONTINUATION, DATA, END_HEADERS, FrameHeader, HEADERS, Met, Scan, reset, take};
 use super::streams::{Late, Streams};
 use crate::edge::rest::Rest;
-use crate::ports::client_connection::LATE_BODY;
+use crate::ports::client_connection::{Http2Connection, LATE_BODY};
 use crate::ports::telemetry::{Http2Code, Metrics};
 
 /// Follows the frames of one connection of HTTP/2 (RFC 9113 section 4.1). Those that come tell whether the client is
@@ -24,6 +24,7 @@ pub(super) struct Frames {
     /// The client sends no more.
     is_over: bool,
     streams: Streams,
+    connection: Arc<Http2Connection>,
     /// To be read behind the frame that comes.
     to_read: Vec<u8>,
     /// Since when that waits.
@@ -36,7 +37,12 @@ const PREFACE: usize = 24;
 
 impl Frames {
     /// The client's preface is waited for from now on. `rest` is told when requests begin and end.
-    pub(super) fn new(now: Instant, rest: Arc<Rest>, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        now: Instant,
+        connection: Arc<Http2Connection>,
+        rest: Arc<Rest>,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             preface_left: PREFACE,
             coming: Scan::default(),
@@ -45,6 +51,7 @@ impl Frames {
             since: Some(now),
             is_over: false,
             streams: Streams::new(rest, metrics),
+            connection,
             to_read: Vec::new(),
             held_since: None,
             to_write: Vec::new(),
@@ -105,6 +112,11 @@ impl Frames {
     /// Who keeps an answer waiting, or the rest of a body behind its answer, and until when that is waited for.
     pub(super) fn late(&mut self, limits: &GuardLimits) -> Option<(Instant, Late)> {
         self.streams.deadline(limits.body_timeout, limits.min_rate)
+    }
+
+    /// The client takes nothing, and its connection ends.
+    pub(super) fn give_up(&self) {
+        self.connection.give_up();
     }
 
     /// Ends a stream for both sides, each of which hears of it as if the other had ended it. An answer that is whole stays so
@@ -172,7 +184,8 @@ mod tests {
     const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
     fn beginning(now: Instant) -> Frames {
-        Frames::new(now, Arc::new(Rest::new(now, None)), Metrics::new())
+        let rest = Arc::new(Rest::new(now, None));
+        Frames::new(now, Arc::default(), rest, Metrics::new())
     }
 
     fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {

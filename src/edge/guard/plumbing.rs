@@ -121,6 +121,9 @@ impl Guard {
             return Poll::Pending;
         };
         ready!(self.writing.poll(deadline, context));
+        if let Stage::Frames(frames) = &self.stage {
+            frames.give_up();
+        }
         Poll::Ready(io::Error::new(
             io::ErrorKind::TimedOut,
             "the client takes nothing",
