@@ -68,8 +68,8 @@ pub(super) struct Guard {
     writing: Deadline,
     given: Pace,
     taken: Pace,
-    /// Whether what was written waits in the stream for the client.
-    is_flushing: bool,
+    /// How much the stream took since a flush is pending.
+    flushing: Option<usize>,
     /// Whether the client waits to be asked for its body: that is not its slowness.
     awaits_word: bool,
     half_heads: Option<HalfHeads>,
@@ -102,7 +102,7 @@ impl Guard {
             writing: Deadline::default(),
             given: Pace::default(),
             taken: Pace::default(),
-            is_flushing: false,
+            flushing: None,
             awaits_word: false,
             half_heads: None,
             half_head: None,

@@ -64,7 +64,7 @@ async fn linger(mut stream: Stream, _place: Option<Place>) {
 /// Until the client closes too, but not for longer than this.
 async fn throw_away(stream: &mut Stream, longest: Duration) {
     let mut thrown_away = 0;
-    let mut bytes = vec![0; 16 * 1024];
+    let mut bytes = vec![0; 4 * 1024];
     let reading = async {
         while thrown_away < MOST_THROWN_AWAY {
             match stream.read(&mut bytes).await {

@@ -94,7 +94,12 @@ impl Frames {
     /// Since when all that the client is to get has been written, if it may still send; and what it is told at the end.
     pub(super) fn owes_nothing_more(&self) -> Option<(Instant, Vec<u8>)> {
         let since = self.streams.rest_since().filter(|_| !self.is_over)?;
-        Some((since, self.streams.farewell()))
+        let farewell = match self.to_write.is_empty() {
+            true => self.streams.farewell(),
+            // A part of it may be written.
+            false => Vec::new(),
+        };
+        Some((since, farewell))
     }
 
     /// Until when the rest of what comes is waited for, if it is. While the end of a stream waits behind a frame, that frame
@@ -112,6 +117,11 @@ impl Frames {
     /// Who keeps an answer waiting, or the rest of a body behind its answer, and until when that is waited for.
     pub(super) fn late(&mut self, limits: &GuardLimits) -> Option<(Instant, Late)> {
         self.streams.deadline(limits.body_timeout, limits.min_rate)
+    }
+
+    /// Whether more requests are under way than anyone may have.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.streams.are_too_many()
     }
 
     /// The client takes nothing, and its connection ends.

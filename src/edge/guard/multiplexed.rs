@@ -47,6 +47,9 @@ impl Guard {
                     out.filled().get(before..).unwrap_or_default(),
                     Instant::now(),
                 );
+                if frames.are_too_many() {
+                    return Poll::Ready(Err(io::Error::other("more requests than are served")));
+                }
                 return polled;
             }
             ready!(self.poll_late(context))?;

@@ -70,7 +70,7 @@ impl AsyncWrite for Guard {
         ready!(guard.poll_insert(context))?;
         match Pin::new(&mut guard.stream).poll_flush(context) {
             Poll::Ready(result) => {
-                guard.is_flushing = false;
+                guard.flushing = None;
                 guard.took(0);
                 if result.is_ok() {
                     guard.flushed(context);
@@ -78,7 +78,7 @@ impl AsyncWrite for Guard {
                 Poll::Ready(result)
             }
             Poll::Pending => {
-                guard.is_flushing = true;
+                guard.flushing.get_or_insert(0);
                 guard.poll_slow_reader(context).map(Err)
             }
         }
@@ -104,9 +104,14 @@ impl Guard {
         self.awaits_word = false;
     }
 
-    /// The stream took so many bytes. What it takes while a flush is pending, it keeps: TLS does so for a client that takes nothing.
+    /// The stream took so many bytes. While a flush is pending TLS keeps so much of it for a client that takes nothing; only what
+    /// it takes beyond that tells that the client moves.
     pub(super) fn took(&mut self, count: usize) {
-        match self.is_flushing {
+        let is_kept = self.flushing.as_mut().is_some_and(|taken| {
+            *taken += count;
+            *taken <= MOST_KEPT_BY_TLS
+        });
+        match is_kept {
             true => self.taken.owes(count),
             false => self.taken.moved(count),
         }
@@ -130,6 +135,9 @@ impl Guard {
         ))
     }
 }
+
+/// The buffer that each connection has in rustls, unless it is told otherwise.
+const MOST_KEPT_BY_TLS: usize = 64 << 10;
 
 #[async_trait]
 impl Shutdown for Guard {
@@ -202,16 +210,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_tls_takes_for_a_client_that_takes_nothing_gives_it_no_new_time() {
-        let (mut guard, mut client) = guarded();
+        let (mut guard, _client) = guarded();
         let begun = tokio::time::Instant::now();
-        guard.is_flushing = true;
+        guard.flushing = Some(0);
         guard.taken.limit(limits().body_timeout, None);
         guard.write_all(&[0; 1 << 10]).await.unwrap();
         assert!(guard.taken.is_waiting());
         guard.write_all(&[0]).await.unwrap_err();
         assert!(begun.elapsed() <= Duration::from_secs(30));
-        client.read_exact(&mut [0; 1 << 10]).await.unwrap();
-        guard.flush().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_moves_if_more_is_taken_than_tls_keeps_whether_a_flush_ends_or_not() {
+        let (mut guard, mut client) = guarded();
+        guard.flushing = Some(0);
+        for _ in 0..MOST_KEPT_BY_TLS >> 10 {
+            guard.taken.limit(limits().body_timeout, None);
+            guard.write_all(&[0; 1 << 10]).await.unwrap();
+            client.read_exact(&mut [0; 1 << 10]).await.unwrap();
+            assert!(guard.taken.is_waiting());
+        }
         guard.write_all(&[0]).await.unwrap();
+        assert!(!guard.taken.is_waiting());
+        guard.flush().await.unwrap();
+        assert!(guard.flushing.is_none());
     }
 }

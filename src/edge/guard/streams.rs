@@ -68,6 +68,9 @@ pub(super) enum Late {
     Stream(u32, u32),
 }
 
+/// More than `h2_streams` may be, and than one read brings that the library has yet to refuse.
+const MOST_OPEN: usize = 1 << 14;
+
 /// RFC 9113 section 6.9.2.
 const FIRST_WINDOW: i64 = 65_535;
 
@@ -265,6 +268,12 @@ impl Streams {
         for ignored in self.open.drain(kept..) {
             self.unanswered -= usize::from(ignored.answer != Answer::Ended);
         }
+    }
+
+    /// Whether more are remembered than there can be. The library ignores heads behind GOAWAY from when it has decided on it, and
+    /// nobody hears of that while it cannot be written.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.open.len() > MOST_OPEN
     }
 
     /// What tells a client that was not told yet how far its requests were answered, once none is under way.

@@ -116,6 +116,23 @@ fn requests_behind_the_last_that_is_served_are_not_under_way() {
 }
 
 #[test]
+fn there_are_never_more_requests_than_anyone_may_have() {
+    let (mut streams, _) = with_requests(&[], END_STREAM);
+    for number in 0..=u32::try_from(MOST_OPEN).unwrap() {
+        assert!(!streams.are_too_many(), "{number}");
+        let head = FrameHeader {
+            length: 0,
+            kind: HEADERS,
+            flags: END_HEADERS | END_STREAM,
+            stream: 2 * number + 1,
+        };
+        streams.read(Met::Header(head));
+        streams.caught_up();
+    }
+    assert!(streams.are_too_many());
+}
+
+#[test]
 fn a_client_that_was_not_told_how_far_it_was_served_is_told_at_the_end() {
     let (mut streams, _) = with_requests(&[1, 3], END_STREAM);
     streams.wrote(&farewell(LAST_STREAM));
