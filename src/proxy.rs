@@ -18,6 +18,7 @@ mod settings;
 mod silence;
 mod sticky;
 mod strictness;
+mod tunnel;
 mod tunnel_connection;
 mod upload;
 mod upstream_connection;
@@ -25,12 +26,12 @@ mod wait;
 
 use std::os::fd::RawFd;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::UPGRADE;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -40,10 +41,11 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::domain::snapshot::SharedSnapshot;
 use crate::ports::access_log::AccessLog;
-use crate::ports::client_connection::Verdict;
+use crate::ports::server_tls::CONNECTOR;
 use crate::ports::telemetry::{Metrics, Reason};
 
 use ahead::Ahead;
+use log::{Answered, Journal};
 use pick::Next;
 
 pub use context::RequestCtx;
@@ -58,7 +60,7 @@ pub struct Proxy {
     settings: ProxySettings,
     snapshot: SharedSnapshot,
     metrics: Metrics,
-    access_log: AccessLog,
+    journal: Arc<Journal>,
     legacy: Option<LegacyMount>,
 }
 
@@ -70,11 +72,19 @@ impl Proxy {
         metrics: Metrics,
         access_log: AccessLog,
     ) -> Self {
+        // Read now, so that no request waits for it.
+        LazyLock::force(&CONNECTOR);
+        let journal = Journal {
+            listener: settings.listener.clone(),
+            scheme: settings.scheme,
+            metrics: metrics.clone(),
+            access_log,
+        };
         Self {
             settings,
             snapshot,
             metrics,
-            access_log,
+            journal: Arc::new(journal),
             legacy: None,
         }
     }
@@ -174,8 +184,7 @@ impl ProxyHttp for Proxy {
         if ctx.has_body_for_http2(session) {
             ctx.ahead = Box::pin(Ahead::of(session)).await?;
         }
-        let idle = self.settings.limits.websocket_idle;
-        let tunnel = ctx.tunnel_connector().map(|connector| (connector, idle));
+        let tunnel = ctx.hold();
         let deadline = ctx.deadline();
         let (ahead, is_stale) = (ctx.ahead, ctx.stale > 0);
         let Some((upstream, server)) = ctx.next_attempt() else {
@@ -251,7 +260,7 @@ impl ProxyHttp for Proxy {
         ctx: &mut RequestCtx,
     ) -> Result<()> {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            return tunnel(session, response, ctx, self.settings.limits.websocket_idle);
+            return tunnel::agree(session, response, ctx);
         }
         strictness::check_response(response, ctx)?;
         if response.status.is_informational() {
@@ -353,7 +362,10 @@ impl ProxyHttp for Proxy {
         if ctx.reason.is_none() {
             ctx.reason = error.map(failure::reason);
         }
-        self.log(session, ctx);
+        if !tunnel::open(self, session, error, ctx) {
+            let answered = Answered::of(session);
+            self.journal.log(session.req_header(), &answered, ctx);
+        }
         if let Some(connection) = strictness::connection(session) {
             connection.end();
         }
@@ -374,26 +386,4 @@ impl ProxyHttp for Proxy {
     ) -> bool {
         true
     }
-}
-
-/// The server switches protocols: that is for a WebSocket that was asked for, and nothing else.
-fn tunnel(
-    session: &mut Session,
-    response: &ResponseHeader,
-    ctx: &mut RequestCtx,
-    idle: Option<Duration>,
-) -> Result<()> {
-    let protocol = response.headers.get(UPGRADE);
-    let is_websocket = protocol.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if !ctx.asks_for_tunnel || !is_websocket {
-        let error = Error::explain(ErrorType::InvalidHTTPHeader, "101 that nobody asked for");
-        return Err(error.into_up());
-    }
-    ctx.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16());
-    if let Some(connection) = strictness::connection(session) {
-        connection.decide(Verdict::Tunnel);
-    }
-    session.set_read_timeout(idle);
-    session.set_write_timeout(idle);
-    Ok(())
 }

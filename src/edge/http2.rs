@@ -115,6 +115,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Http2Proxy<A> {
         options.max_header_list_size(self.limits.header_size);
         options.initial_window_size(1 << 20);
         options.initial_connection_window_size(4 << 20);
+        // Besides what Pingora holds, for each stream of a client that opens windows and takes nothing.
+        options.max_send_buffer_size(64 << 10);
         Some(options)
     }
 

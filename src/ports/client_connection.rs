@@ -2,9 +2,14 @@
 
 use std::any::Any;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use pingora_core::protocols::Stream;
 
 use crate::strict::Rule;
 
@@ -19,6 +24,23 @@ pub struct ClientConnection {
     is_broken: AtomicBool,
     verdict: AtomicU8,
     reader: Mutex<Option<Waker>>,
+    tunnel: Mutex<Option<Box<dyn Tunnel>>>,
+}
+
+/// What an agreed tunnel does once HTTP is done with the client's connection.
+pub trait Tunnel: Send + Sync {
+    /// Joins the client to the server until one of them leaves. The client has sent these bytes already.
+    fn join(
+        self: Box<Self>,
+        client: Stream,
+        early: Bytes,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+impl fmt::Debug for dyn Tunnel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tunnel")
+    }
 }
 
 /// A message that is not passed on. It is its connection's last.
@@ -187,6 +209,25 @@ impl ClientConnection {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// The request for a tunnel is over, and what it asked for begins with the end of this connection's HTTP.
+    pub fn open(&self, tunnel: Box<dyn Tunnel>) {
+        *self.tunnel() = Some(tunnel);
+    }
+
+    /// Whether the connection goes on as a tunnel.
+    pub fn is_tunnel(&self) -> bool {
+        self.tunnel().is_some()
+    }
+
+    /// The tunnel that the connection goes on as, for whoever has its socket.
+    pub fn take_tunnel(&self) -> Option<Box<dyn Tunnel>> {
+        self.tunnel().take()
+    }
+
+    fn tunnel(&self) -> MutexGuard<'_, Option<Box<dyn Tunnel>>> {
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request for a tunnel was read: its verdict is open.

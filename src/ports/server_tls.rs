@@ -4,8 +4,9 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
+use pingora_core::connectors::TransportConnector;
 use pingora_core::protocols::tls::CaType;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
@@ -20,6 +21,11 @@ use super::pem::{self, WatchedFiles};
 use crate::clock;
 use crate::domain::tls::Tls;
 use crate::spec::{Broken, TlsSpec};
+
+/// Opens connections that are not for Pingora's pool, as it opens those of requests. It reads the system's authorities once, for
+/// all of them.
+pub static CONNECTOR: LazyLock<TransportConnector> =
+    LazyLock::new(|| TransportConnector::new(None));
 
 /// What connections with one TLS setting use. All groups with the same setting share it.
 pub struct ServerTls {

@@ -10,7 +10,7 @@ use super::failure;
 use super::forward::Client;
 use super::request_id::RequestId;
 use super::silence::Silence;
-use super::tunnel_connection::TunnelConnector;
+use super::tunnel_connection::Hold;
 use super::upload::{Pace, Upload};
 use crate::clock;
 use crate::domain::queue::Waiter;
@@ -56,12 +56,12 @@ pub struct RequestCtx {
     /// What the next attempt waits for, if it has to. Boxed: every request would carry what only some need.
     pub(super) waiter: Option<Box<Waiter>>,
     current: Option<InFlight>,
-    /// Of the attempt under way; none for a tunnel.
+    /// Of the attempt under way; none that others share.
     connection: Option<RawFd>,
     /// Whether the client asks for a WebSocket.
     pub(super) asks_for_tunnel: bool,
     /// Of the attempt under way, if it may become a tunnel.
-    tunnel: Option<Arc<TunnelConnector>>,
+    pub(super) tunnel: Option<Arc<Hold>>,
     silence: Option<Silence>,
     /// What a server of HTTP/2 is still to get.
     pub(super) ahead: Ahead,
@@ -167,8 +167,8 @@ impl RequestCtx {
         Some((self.upstream.as_deref()?, server))
     }
 
-    /// What connects the next attempt, if it may become a tunnel.
-    pub(super) fn tunnel_connector(&mut self) -> Option<Arc<TunnelConnector>> {
+    /// The hold on the next attempt's connection, if it may become a tunnel.
+    pub(super) fn hold(&mut self) -> Option<Arc<Hold>> {
         self.tunnel = self.asks_for_tunnel.then(Arc::default);
         self.tunnel.clone()
     }
@@ -194,10 +194,9 @@ impl RequestCtx {
         self.attempts.len().saturating_sub(usize::from(self.stale))
     }
 
-    /// The attempt is connected. A tunnel has one limit of its own, so that before it the ordinary
-    /// ones are ours to watch.
+    /// The attempt is connected.
     pub(super) fn connected(&mut self, connection: RawFd) {
-        let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connected());
+        let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connection());
         // A connection of HTTP/2 is not one request's to end, unless it is there for its body.
         let is_multiplexed = !self.asks_for_tunnel && self.speaks_http2();
         let is_alone = is_multiplexed && self.ahead == Ahead::Body;
@@ -290,9 +289,9 @@ impl RequestCtx {
             .is_some_and(|attempt| attempt.status.is_none());
         if is_waiting {
             self.sent = Some(Instant::now());
-            let is_ours = self.asks_for_tunnel || self.unsent.is_some();
+            let is_alone = self.unsent.is_some();
             self.watch(|timeouts| {
-                if is_ours {
+                if is_alone {
                     timeouts.first_byte
                 } else {
                     timeouts.own_first_byte()
@@ -329,7 +328,6 @@ impl RequestCtx {
 
     /// The attempt under way got this status.
     pub(super) fn answered(&mut self, status: u16) {
-        let asked = self.asks_for_tunnel;
         let longest_write = self.longest_write.map(|longest| longest.min(LONGEST_PART));
         self.upload = None;
         match status {
@@ -338,13 +336,7 @@ impl RequestCtx {
             _ if self.unsent.is_some() => {
                 self.watch(|timeouts| timeouts.read?.checked_add(longest_write?));
             }
-            _ => self.watch(|timeouts| {
-                if asked {
-                    timeouts.read
-                } else {
-                    timeouts.own_read()
-                }
-            }),
+            _ => self.watch(Timeouts::own_read),
         }
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.status = Some(status);

@@ -1,17 +1,17 @@
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::path::Path;
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
-use pingora_core::Result;
 use pingora_core::connectors::l4::Connect;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
+use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::tunnel_connection::failure;
 use super::upstream_connection::notice_when_gone;
 use crate::ports::proxy_header::header;
 use crate::spec::SendProxyProtocol;
@@ -39,6 +39,18 @@ impl Connect for IntroducingConnector {
             }
         }
     }
+}
+
+fn failure(error: io::Error) -> Box<Error> {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            ErrorType::ConnectNoRoute
+        }
+        io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
+        _ => ErrorType::ConnectError,
+    };
+    Error::because(kind, "connecting to a server", error)
 }
 
 /// The header that says whose request this is.

@@ -2,20 +2,45 @@ use std::time::Instant;
 
 use http::header::{REFERER, USER_AGENT};
 use http::{HeaderName, HeaderValue};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::context::Attempt;
-use super::{Proxy, RequestCtx, forward};
+use super::{RequestCtx, forward};
 use crate::clock;
-use crate::ports::access_log;
+use crate::ports::access_log::{self, AccessLog};
+use crate::ports::telemetry::Metrics;
 
-impl Proxy {
+/// Where the requests of one listener are counted and logged when they are over.
+pub(super) struct Journal {
+    pub(super) listener: String,
+    pub(super) scheme: &'static str,
+    pub(super) metrics: Metrics,
+    pub(super) access_log: AccessLog,
+}
+
+/// What was answered.
+pub(super) struct Answered {
+    /// The status; none if the client left before there was one.
+    pub(super) status: Option<u16>,
+    pub(super) body_bytes: u64,
+}
+
+impl Answered {
+    pub(super) fn of(session: &Session) -> Self {
+        Self {
+            status: session.response_written().map(|head| head.status.as_u16()),
+            body_bytes: session.body_bytes_sent() as u64,
+        }
+    }
+}
+
+impl Journal {
     /// Counts the request and writes its line.
-    pub(super) fn log(&self, session: &Session, ctx: &RequestCtx) {
+    pub(super) fn log(&self, head: &RequestHeader, answered: &Answered, ctx: &RequestCtx) {
         let now = Instant::now();
         let duration = now.saturating_duration_since(ctx.started);
-        let written = session.response_written().map(|head| head.status.as_u16());
-        let status = written.unwrap_or(CLIENT_CLOSED);
+        let status = answered.status.unwrap_or(CLIENT_CLOSED);
         self.metrics.request_ended(status, duration);
         if !self.access_log.is_on() {
             return;
@@ -25,14 +50,13 @@ impl Proxy {
             .iter()
             .map(|attempt| line_of(attempt, now))
             .collect();
-        let head = session.req_header();
         let refused = ctx.refusal.as_ref().and_then(|it| it.head.as_deref());
         let header = |name: HeaderName| head.headers.get(name).map(HeaderValue::as_bytes);
         self.access_log.log(&access_log::Record {
             unix_ms: clock::unix_ms(),
             client: ctx.client.address,
-            listener: &self.settings.listener,
-            scheme: self.settings.scheme,
+            listener: &self.listener,
+            scheme: self.scheme,
             request_id: ctx.request_id.as_str(),
             method: refused.map_or(head.method.as_str(), |refused| &refused.method),
             target: refused.map_or(head.raw_path(), |refused| refused.target.as_bytes()),
@@ -41,7 +65,7 @@ impl Proxy {
                 .map_or(forward::received_host(head), |refused| &refused.host)
                 .as_bytes(),
             status,
-            body_bytes: session.body_bytes_sent() as u64,
+            body_bytes: answered.body_bytes,
             duration,
             waited: ctx.waited,
             referer: header(REFERER),

@@ -1,118 +1,98 @@
-use std::fmt::Debug;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
-use std::path::Path;
+use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use async_trait::async_trait;
+use pingora_core::Result;
 use pingora_core::connectors::l4::Connect;
+use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::socket::SocketAddr;
-use pingora_core::protocols::l4::stream::Stream;
+use pingora_core::protocols::l4::stream::Stream as Connected;
 use pingora_core::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
-use pingora_core::{Error, ErrorType, Result};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use pingora_core::upstreams::peer::HttpPeer;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::upstream_connection::notice_when_gone;
+use crate::ports::server_tls::CONNECTOR;
 
-/// Makes the connection of one attempt at a tunnel.
+/// Makes the connection of one attempt at a tunnel, which Pingora has until the server agrees.
 ///
 /// Pingora 0.9.1 takes the end of the request for the end of the tunnel when it sees it after the
 /// server's 101 (cloudflare/pingora issue 946), and which of the two it sees first is a matter of chance
 /// with a server that is fast: one of 14 tunnels to a server on the same machine closed as soon as it
 /// was open. So the server's answer waits here until Pingora is done with the request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TunnelConnector {
-    connection: OnceLock<RawFd>,
-    is_request_next: Arc<AtomicBool>,
-    /// Sent before all else.
-    first: OnceLock<Vec<u8>>,
-}
-
-impl TunnelConnector {
-    /// The connection is to begin with these bytes.
-    pub(super) fn begin_with(&self, first: Vec<u8>) {
-        let _set_once = self.first.set(first);
-    }
-
-    /// The connection that was made, on which the request is next: what comes from now on is its answer.
-    /// Pingora knows no descriptor of a connection that is not its own.
-    pub(super) fn connected(&self) -> Option<RawFd> {
-        self.is_request_next.store(true, Ordering::Relaxed);
-        self.connection.get().copied()
-    }
+    /// Where to connect, and how: TLS is below what Pingora sees.
+    pub(super) server: HttpPeer,
+    pub(super) hold: Arc<Hold>,
 }
 
 #[async_trait]
 impl Connect for TunnelConnector {
-    /// Pingora sets the time limit, over all of it.
-    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let mut socket = open(address).await.map_err(failure)?;
-        if let Some(first) = self.first.get() {
-            socket.write_all(first).await.map_err(failure)?;
-        }
-        let _set_once = self.connection.set(socket.as_raw_fd());
+    async fn connect(&self, _: &SocketAddr) -> Result<Connected> {
+        let stream = CONNECTOR.new_stream(&self.server).await?;
+        let _set_once = self.hold.connection.set(stream.id());
         let patient = Patient {
-            socket,
-            is_request_next: self.is_request_next.clone(),
+            stream: Some(stream),
+            hold: self.hold.clone(),
             has_written: false,
             request_ended: false,
-            reader: None,
         };
         Ok(VirtualSocketStream::new(Box::new(patient)).into())
     }
 }
 
-/// A connection of either kind.
-trait Socket: AsyncRead + AsyncWrite + AsRawFd + Debug + Send + Sync + Unpin {}
-impl<T: AsyncRead + AsyncWrite + AsRawFd + Debug + Send + Sync + Unpin> Socket for T {}
+/// A hold on the connection of an attempt at a tunnel.
+#[derive(Debug, Default)]
+pub(super) struct Hold {
+    connection: OnceLock<RawFd>,
+    is_agreed: AtomicBool,
+    /// Whoever reads, as long as nothing is to be read.
+    reader: Mutex<Option<Waker>>,
+    released: Mutex<Option<Stream>>,
+}
 
-async fn open(address: &SocketAddr) -> io::Result<Box<dyn Socket>> {
-    match address {
-        SocketAddr::Inet(address) => {
-            let tcp = TcpStream::connect(address).await?;
-            tcp.set_nodelay(true)?;
-            notice_when_gone(&tcp)?;
-            Ok(Box::new(tcp))
-        }
-        SocketAddr::Unix(address) => {
-            let path = address.as_pathname().unwrap_or(Path::new(""));
-            Ok(Box::new(UnixStream::connect(path).await?))
-        }
+impl Hold {
+    /// The connection that was made. Pingora knows no descriptor of a connection that is not its own.
+    pub(super) fn connection(&self) -> Option<RawFd> {
+        self.connection.get().copied()
+    }
+
+    /// The server has agreed: what it sends from here on is the tunnel's, and Pingora sees an end in its place.
+    pub(super) fn agree(&self) {
+        self.is_agreed.store(true, Ordering::Release);
+        let reader = locked(&self.reader).take();
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// The server's side of the tunnel, when Pingora has seen its end.
+    pub(super) fn take(&self) -> Option<Stream> {
+        locked(&self.released).take()
     }
 }
 
-pub(super) fn failure(error: io::Error) -> Box<Error> {
-    let kind = match error.kind() {
-        io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            ErrorType::ConnectNoRoute
-        }
-        io::ErrorKind::TimedOut => ErrorType::ConnectTimedout,
-        _ => ErrorType::ConnectError,
-    };
-    Error::because(kind, "connecting to a server", error)
+fn locked<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A connection that is not read from when it is connected until the request has ended.
+/// A connection that is not read from until the request has ended, and not any more when the server has agreed.
 #[derive(Debug)]
 struct Patient {
-    socket: Box<dyn Socket>,
-    is_request_next: Arc<AtomicBool>,
+    /// None when it was released.
+    stream: Option<Stream>,
+    hold: Arc<Hold>,
     /// Since the last flush.
     has_written: bool,
     request_ended: bool,
-    /// Who waits for the request to end.
-    reader: Option<Waker>,
 }
 
 impl Patient {
-    /// Both sides of this are one task's: nothing else is published by it.
-    fn is_request_next(&self) -> bool {
-        self.is_request_next.load(Ordering::Relaxed)
+    fn stream(&mut self) -> io::Result<&mut Stream> {
+        let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+        self.stream.as_mut().ok_or_else(gone)
     }
 }
 
@@ -122,11 +102,19 @@ impl AsyncRead for Patient {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.is_request_next() && !self.request_ended {
-            self.reader = Some(context.waker().clone());
+        *locked(&self.hold.reader) = Some(context.waker().clone());
+        if !self.request_ended {
             return Poll::Pending;
         }
-        Pin::new(&mut self.socket).poll_read(context, buffer)
+        if self.hold.is_agreed.load(Ordering::Acquire)
+            && let Some(stream) = self.stream.take()
+        {
+            *locked(&self.hold.released) = Some(stream);
+        }
+        match &mut self.stream {
+            Some(stream) => Pin::new(stream).poll_read(context, buffer),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -137,24 +125,28 @@ impl AsyncWrite for Patient {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.has_written = true;
-        Pin::new(&mut self.socket).poll_write(context, bytes)
+        Pin::new(self.stream()?).poll_write(context, bytes)
     }
 
     /// Pingora flushes after the head, and once more when it has handled the end of the request:
     /// then nothing was written in between, since a request for a tunnel has no body.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = ready!(Pin::new(&mut self.socket).poll_flush(context));
-        if !std::mem::take(&mut self.has_written) && self.is_request_next() {
-            self.request_ended = true;
-            if let Some(reader) = self.reader.take() {
-                reader.wake();
-            }
+        if let Some(stream) = &mut self.stream {
+            ready!(Pin::new(stream).poll_flush(context))?;
         }
-        Poll::Ready(flushed)
+        if !std::mem::take(&mut self.has_written) {
+            self.request_ended = true;
+            let reader = locked(&self.hold.reader).take();
+            reader.into_iter().for_each(Waker::wake);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        match &mut self.stream {
+            Some(stream) => Pin::new(stream).poll_shutdown(context),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -167,15 +159,15 @@ impl VirtualSocket for Patient {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
     /// Whether there is nothing to read now.
-    async fn is_held(stream: &mut Stream) -> bool {
+    async fn is_held(stream: &mut Connected) -> bool {
         let mut byte = [0];
         tokio::select! {
             biased;
@@ -185,19 +177,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_held_back_until_the_request_has_ended() {
+    async fn an_answer_waits_for_the_end_of_the_request_and_what_follows_an_agreement_for_whoever_takes_it()
+     {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = SocketAddr::Inet(listener.local_addr().unwrap());
-        let connector = TunnelConnector::default();
-        let mut stream = connector.connect(&address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let hold = Arc::new(Hold::default());
+        let connector = TunnelConnector {
+            server: HttpPeer::new(address, false, String::new()),
+            hold: hold.clone(),
+        };
+        let mut stream = connector.connect(&address.into()).await.unwrap();
+        assert!(hold.connection().is_some());
         let (mut server, _) = listener.accept().unwrap();
-        // What comes before the request, as in a handshake of TLS, is no answer to it.
-        server.write_all(b"hello").unwrap();
-        stream.write_all(b"hello").await.unwrap();
-        stream.flush().await.unwrap();
-        stream.flush().await.unwrap();
-        stream.read_exact(&mut [0; 5]).await.unwrap();
-        assert!(connector.connected().is_some());
         server.write_all(b"answer").unwrap();
         assert!(is_held(&mut stream).await);
         stream.write_all(b"request").await.unwrap();
@@ -207,5 +198,21 @@ mod tests {
         let mut answer = [0; 6];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"answer");
+
+        assert!(hold.take().is_none());
+        hold.agree();
+        server.write_all(b"tunnel").unwrap();
+        assert_eq!(stream.read(&mut answer).await.unwrap(), 0);
+        stream.write_all(b"lost").await.unwrap_err();
+        stream.shutdown().await.unwrap();
+        drop(stream);
+        let mut tunnel = hold.take().unwrap();
+        tunnel.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"tunnel");
+        tunnel.write_all(b"back").await.unwrap();
+        drop(tunnel);
+        let mut rest = String::new();
+        server.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "requestback");
     }
 }

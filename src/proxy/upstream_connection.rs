@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use pingora_core::protocols::TcpKeepalive;
-use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
+use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer, Scheme};
 use pingora_core::{BError, Error, ErrorType, Result};
 use pingora_proxy::Session;
 use socket2::SockRef;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::ahead::Ahead;
 use super::forward;
 use super::introduced_connection::{IntroducingConnector, group_key, introduction};
-use super::tunnel_connection::TunnelConnector;
+use super::tunnel_connection::{Hold, TunnelConnector};
 use crate::domain::server::Server;
 use crate::domain::tls::Tls;
 use crate::domain::upstream::Upstream;
@@ -31,7 +31,7 @@ pub(super) fn to(
     session: &Session,
     is_stale: bool,
     ahead: Ahead,
-    tunnel: Option<(Arc<TunnelConnector>, Option<Duration>)>,
+    tunnel: Option<Arc<Hold>>,
 ) -> Result<Box<HttpPeer>> {
     let host = || forward::host_sent_on(session.req_header(), upstream, server);
     let name = upstream.tls().map(|tls| server_name(tls, host));
@@ -51,47 +51,47 @@ pub(super) fn to(
     if version != SendProxyProtocol::Off {
         let introduction = introduction(version, session);
         peer.group_key = group_key(peer.group_key, &introduction);
-        match &tunnel {
-            Some((connector, _)) => connector.begin_with(introduction),
-            None => peer.options.custom_l4 = Some(Arc::new(IntroducingConnector(introduction))),
-        }
+        peer.options.custom_l4 = Some(Arc::new(IntroducingConnector(introduction)));
     }
     let timeouts = upstream.timeouts();
     let options = &mut peer.options;
     options.connection_timeout = timeouts.connect;
     options.total_connection_timeout = timeouts.connect;
     options.tcp_keepalive = Some(ALIVE);
-    match tunnel {
-        None => {
-            options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
-            options.read_timeout = timeouts.any_read();
-            options.write_timeout = timeouts.write;
-            options.idle_timeout = timeouts.idle;
-            if upstream.protocol() == Protocol::Http2 {
-                let use_of = match (upstream.keeps_connections() && !is_stale, ahead) {
-                    (false, _) => Use::Once,
-                    (true, Ahead::Body) => Use::InTurn,
-                    (true, _) => Use::Shared,
-                };
-                multiplex(&mut peer, use_of);
-                if ahead != Ahead::Nothing {
-                    peer.options.read_timeout = Some(LONGEST);
-                    // Pingora would go on without the rest of the body.
-                    peer.options.write_timeout = None;
-                }
-            }
-        }
-        Some((connector, idle)) => {
-            options.read_timeout = idle;
-            options.write_timeout = idle;
-            // A connection of its own, which nobody gets after it: one that another request has used
-            // would not wait for the end of this one.
-            options.custom_l4 = Some(connector);
-            options.idle_timeout = Some(Duration::ZERO);
-            peer.group_key = fastrand::u64(1..);
+    options.read_timeout = timeouts.any_read();
+    options.write_timeout = timeouts.write;
+    options.idle_timeout = timeouts.idle;
+    if let Some(hold) = tunnel {
+        return Ok(Box::new(apart(peer, hold)));
+    }
+    options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
+    if upstream.protocol() == Protocol::Http2 {
+        let use_of = match (upstream.keeps_connections() && !is_stale, ahead) {
+            (false, _) => Use::Once,
+            (true, Ahead::Body) => Use::InTurn,
+            (true, _) => Use::Shared,
+        };
+        multiplex(&mut peer, use_of);
+        if ahead != Ahead::Nothing {
+            peer.options.read_timeout = Some(LONGEST);
+            // Pingora would go on without the rest of the body.
+            peer.options.write_timeout = None;
         }
     }
     Ok(Box::new(peer))
+}
+
+/// A connection of its own for a tunnel, which nobody gets after it: one that another request has used would not wait for
+/// the end of this one.
+fn apart(server: HttpPeer, hold: Arc<Hold>) -> HttpPeer {
+    let mut peer = server.clone();
+    // TLS is below what Pingora sees.
+    peer.scheme = Scheme::HTTP;
+    peer.client_cert_key = None;
+    peer.options.custom_l4 = Some(Arc::new(TunnelConnector { server, hold }));
+    peer.options.idle_timeout = Some(Duration::ZERO);
+    peer.group_key = fastrand::u64(1..);
+    peer
 }
 
 /// A host that is gone without a word is noticed after 5 s by whoever waits for its answer, instead of after

@@ -111,9 +111,9 @@ fn builder(origin: &Origin, limits: &str) -> EdgeBuilder {
         .with("server: { shutdown_grace: 60s }")
 }
 
-/// So long that one fits into what Pingora and h2 hold for a stream, and all into nothing else.
-const LENGTH: usize = 300_000;
-const COUNT: usize = 90;
+/// So long that one fits into what h2 holds for a stream, and all into nothing else.
+const LENGTH: usize = 60_000;
+const COUNT: usize = 450;
 
 /// Asks for more than the kernel holds, and waits until the edge holds all of it as sent.
 fn owed(edge: &Edge, origin: &Origin, count: usize) -> Raw {
@@ -136,7 +136,7 @@ fn answers_that_were_not_read_when_sigterm_came_are_whole() {
     let origin = Origin::start();
     // Most of them in the edge, and all of them in the kernel.
     for count in [COUNT, 5] {
-        let mut edge = builder(&origin, "h2_streams: 100").start();
+        let mut edge = builder(&origin, "h2_streams: 500").start();
         let mut raw = owed(&edge, &origin, count);
         edge.terminate();
         pause(SILENCE);
@@ -150,7 +150,7 @@ fn answers_that_were_not_read_when_sigterm_came_are_whole() {
 fn answers_that_were_not_read_outlive_h2_idle() {
     let origin = Origin::start();
     for count in [COUNT, 5] {
-        let edge = builder(&origin, "h2_streams: 100, h2_idle: 500ms").start();
+        let edge = builder(&origin, "h2_streams: 500, h2_idle: 500ms").start();
         let mut raw = owed(&edge, &origin, count);
         pause(SILENCE);
         assert_eq!(raw.answers(count), count * LENGTH, "{count}");

@@ -157,6 +157,79 @@ fn each_side_of_a_tunnel_sees_the_end_of_the_other() {
 }
 
 #[test]
+fn a_tunnel_is_in_flight_until_it_ends_and_logged_when_it_does() {
+    let origin = agreeing(AGREE);
+    let edge = edge_to(origin.address());
+    let in_flight = || {
+        let shown = edge.control().get("/v1/upstreams/web").is(200).json;
+        shown["servers"][0]["status"]["in_flight"].clone()
+    };
+    let mut client = edge.client();
+    client.send(ASK);
+    assert_opens(&mut client);
+    assert_echoes(&mut client);
+    assert_eq!(in_flight(), 1);
+    assert!(edge.access_log().is_empty());
+    drop(client);
+    let record = edge.record("/");
+    assert_eq!(record["status"], 101);
+    assert_eq!(record["bytes"], "ONE\nTWO\n".len());
+    assert_eq!(record["attempts"][0]["failure"], json!(null));
+    assert_eq!(in_flight(), 0);
+}
+
+#[test]
+fn a_tunnel_that_breaks_says_whose_side_it_was() {
+    let cut = |stream: &TcpStream| {
+        let zero = Some(std::time::Duration::ZERO);
+        socket2::SockRef::from(stream).set_linger(zero).unwrap();
+    };
+    let origin = RawOrigin::start(move |mut stream: &TcpStream, number| {
+        let mut reader = BufReader::new(stream);
+        skip_head(&mut reader);
+        stream.write_all(AGREE).unwrap();
+        if number == 1 {
+            cut(stream);
+        } else {
+            let _its_end = reader.read_line(&mut String::new());
+        }
+    });
+    let edge = edge_to(origin.address());
+    for (path, reason) in [("/1", "upstream_reset"), ("/2", "client_aborted")] {
+        let mut client = TcpStream::connect(edge.address()).unwrap();
+        let ask = ASK.replace("GET /", &format!("GET {path}"));
+        client.write_all(ask.as_bytes()).unwrap();
+        let mut reader = BufReader::new(&client);
+        skip_head(&mut reader);
+        if path == "/2" {
+            cut(&client);
+        } else {
+            assert_eq!(reader.read_line(&mut String::new()).unwrap(), 0);
+        }
+        drop(client);
+        assert_eq!(edge.record(path)["reason"], reason);
+    }
+}
+
+#[test]
+fn a_tunnel_goes_on_while_the_process_waits_for_its_end() {
+    let origin = agreeing(AGREE);
+    let mut edge = Edge::builder()
+        .with(&json!({ "upstreams": { "web": { "servers": [origin.address()] } } }).to_string())
+        .with("server: { shutdown_grace: 60s }")
+        .route("*", "web")
+        .start();
+    let mut client = edge.client();
+    client.send(ASK);
+    assert_opens(&mut client);
+    edge.terminate();
+    edge.wait_for_stderr("stopping");
+    assert_echoes(&mut client);
+    drop(client);
+    assert!(edge.wait_exit().success());
+}
+
+#[test]
 fn a_tunnel_to_a_unix_socket_works_too() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");

@@ -17,6 +17,7 @@ impl Drop for Guard {
     /// After a refusal the client may still be sending; if its bytes met a closed socket, the answer would be lost with
     /// the reset that they cause (RFC 9112 section 9.6). Pingora does not always shut a connection down that failed. Over
     /// HTTP/2 the same would happen to answers that lie in the kernel, by the windows that the client opens as it reads.
+    /// A tunnel goes on in a task of its own: what Pingora keeps for a connection with HTTP is many times what it needs.
     fn drop(&mut self) {
         if self.connection.is_broken() {
             self.reset_at_close();
@@ -24,7 +25,14 @@ impl Drop for Guard {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        if self.connection.refusal().is_some() {
+        if let Some(tunnel) = self.connection.take_tunnel() {
+            let joined = tunnel.join(self.take_stream(), mem::take(&mut self.buffer).freeze());
+            let place = self.place.take();
+            runtime.spawn(async move {
+                joined.await;
+                drop(place);
+            });
+        } else if self.connection.refusal().is_some() {
             let stream = self.take_stream();
             runtime.spawn(linger(stream, self.place.take()));
         } else if let Stage::Frames(frames) = &self.stage

@@ -84,8 +84,13 @@ impl AsyncWrite for Guard {
         }
     }
 
+    /// Closes for writing, unless the connection is to go on as a tunnel.
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let guard = self.get_mut();
+        if guard.connection.is_tunnel() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut guard.stream).poll_shutdown(context)
     }
 }
 

@@ -28,9 +28,8 @@ pub(super) enum Stage {
         begun: Option<Instant>,
     },
     Body(Body),
-    /// Behind a request for a tunnel: what follows is not read before the server has answered it.
+    /// Behind a request for a tunnel: what follows is not read before the server has answered it, and not here if it agreed.
     Asked,
-    Tunnel,
     /// HTTP/2: all is passed on as it comes.
     Frames(Box<Frames>),
     /// Nothing is read any more.
@@ -69,12 +68,9 @@ impl Guard {
             match &mut self.stage {
                 Stage::Over => return Poll::Ready(Ok(())),
                 Stage::Frames(_) => return self.poll_frames(context, out),
-                Stage::Tunnel if self.buffer.is_empty() => {
-                    return Pin::new(&mut self.stream).poll_read(context, out);
-                }
-                Stage::Tunnel => self.passed = self.buffer.len(),
                 Stage::Asked => match self.connection.poll_verdict(context) {
-                    Poll::Ready(Verdict::Tunnel) => self.stage = Stage::Tunnel,
+                    // Until Pingora gives the connection up.
+                    Poll::Ready(Verdict::Tunnel) => return Poll::Pending,
                     Poll::Ready(Verdict::Http) => self.stage = Stage::default(),
                     Poll::Pending => return self.poll_end(context),
                 },

@@ -1,8 +1,7 @@
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use pingora_core::connectors::TransportConnector;
 use pingora_core::connectors::l4::Connect;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::protocols::l4::stream::Stream;
@@ -12,7 +11,7 @@ use pingora_core::{Error, ErrorType, Result};
 use super::raw::{self, Open, Wire};
 use super::{Failure, Named};
 use crate::health::check::Security;
-use crate::ports::server_tls::ServerTls;
+use crate::ports::server_tls::{CONNECTOR, ServerTls};
 
 /// Opens a connection that begins with these bytes and goes on with a handshake, as one of a request would: by
 /// Pingora's connector, so that nothing is trusted here that is not trusted there.
@@ -51,9 +50,6 @@ pub(super) async fn connect(
         Err(error) => Err(failure(&error)),
     }
 }
-
-/// It reads the system's authorities once, for all probes.
-static CONNECTOR: LazyLock<TransportConnector> = LazyLock::new(|| TransportConnector::new(None));
 
 const NO_NAME: &str = "no name to verify: set `health.sni`";
 
