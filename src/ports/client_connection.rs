@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
 use pingora_core::protocols::Stream;
 
 use crate::strict::Rule;
@@ -29,12 +28,8 @@ pub struct ClientConnection {
 
 /// What an agreed tunnel does once HTTP is done with the client's connection.
 pub trait Tunnel: Send + Sync {
-    /// Joins the client to the server until one of them leaves. The client has sent these bytes already.
-    fn join(
-        self: Box<Self>,
-        client: Stream,
-        early: Bytes,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    /// Joins the client to the server until one of them leaves.
+    fn join(self: Box<Self>, client: Stream) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 impl fmt::Debug for dyn Tunnel {

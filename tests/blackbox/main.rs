@@ -47,4 +47,5 @@ mod slow_readers;
 mod start;
 mod sticky;
 mod timeouts;
+mod tunnel_ends;
 mod tunnels;

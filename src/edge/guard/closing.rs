@@ -16,7 +16,7 @@ use super::{Guard, Place};
 impl Drop for Guard {
     /// After a refusal the client may still be sending; if its bytes met a closed socket, the answer would be lost with
     /// the reset that they cause (RFC 9112 section 9.6). Pingora does not always shut a connection down that failed. Over
-    /// HTTP/2 the same would happen to answers that lie in the kernel, by the windows that the client opens as it reads.
+    /// HTTP/2 and in a tunnel the same would happen to what lies in the kernel, by what the client says as it reads.
     /// A tunnel goes on in a task of its own: what Pingora keeps for a connection with HTTP is many times what it needs.
     fn drop(&mut self) {
         if self.connection.is_broken() {
@@ -26,18 +26,11 @@ impl Drop for Guard {
             return;
         };
         if let Some(tunnel) = self.connection.take_tunnel() {
-            let joined = tunnel.join(self.take_stream(), mem::take(&mut self.buffer).freeze());
-            let place = self.place.take();
-            runtime.spawn(async move {
-                joined.await;
-                drop(place);
-            });
+            runtime.spawn(tunnel.join(Box::new(self.tunnel_side())));
         } else if self.connection.refusal().is_some() {
             let stream = self.take_stream();
             runtime.spawn(linger(stream, self.place.take()));
-        } else if let Stage::Frames(frames) = &self.stage
-            && let Some((since, farewell)) = frames.owes_nothing_more()
-        {
+        } else if let Some((since, farewell)) = self.owes_nothing_more() {
             let delivery = Delivery {
                 stream: self.take_stream(),
                 pause: self.limits.body_timeout,
@@ -55,6 +48,25 @@ impl Guard {
         if let Ok(socket) = OwnedHandle::dup(&self.stream.id()) {
             let _already_gone = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
         }
+    }
+
+    /// Since when all is written that there is to write, and the last of it, where the client may not know yet.
+    fn owes_nothing_more(&self) -> Option<(Instant, Vec<u8>)> {
+        match &self.stage {
+            Stage::Frames(frames) => frames.owes_nothing_more(),
+            Stage::Tunnel => Some((Instant::now(), Vec::new())),
+            _ => None,
+        }
+    }
+
+    /// The same connection as one side of a tunnel, which begins with what the client has sent.
+    fn tunnel_side(&mut self) -> Self {
+        let mut tunnel = Self::new(self.take_stream(), self.limits.clone(), None);
+        tunnel.stage = Stage::Tunnel;
+        tunnel.buffer = mem::take(&mut self.buffer);
+        tunnel.passed = tunnel.buffer.len();
+        tunnel.place = self.place.take();
+        tunnel
     }
 
     fn take_stream(&mut self) -> Stream {
@@ -115,7 +127,7 @@ impl OnTheWay {
     }
 }
 
-/// The end of a connection of HTTP/2 on which all was answered.
+/// The end of a connection of HTTP/2 on which all was answered, or of a tunnel.
 struct Delivery {
     stream: Stream,
     /// How long a client that reads slowly is waited for if nothing moves.

@@ -90,6 +90,10 @@ impl AsyncWrite for Guard {
         if guard.connection.is_tunnel() {
             return Poll::Ready(Ok(()));
         }
+        if matches!(guard.stage, Stage::Tunnel) {
+            // Whoever does this itself leaves nothing to be delivered.
+            guard.stage = Stage::Over;
+        }
         Pin::new(&mut guard.stream).poll_shutdown(context)
     }
 }
@@ -131,8 +135,10 @@ impl Guard {
             return Poll::Pending;
         };
         ready!(self.writing.poll(deadline, context));
-        if let Stage::Frames(frames) = &self.stage {
-            frames.give_up();
+        match &self.stage {
+            Stage::Frames(frames) => frames.give_up(),
+            Stage::Tunnel => self.stage = Stage::Over,
+            _ => {}
         }
         Poll::Ready(io::Error::new(
             io::ErrorKind::TimedOut,

@@ -30,6 +30,8 @@ pub(super) enum Stage {
     Body(Body),
     /// Behind a request for a tunnel: what follows is not read before the server has answered it, and not here if it agreed.
     Asked,
+    /// A tunnel, out of Pingora's hands: all is passed on as it comes.
+    Tunnel,
     /// HTTP/2: all is passed on as it comes.
     Frames(Box<Frames>),
     /// Nothing is read any more.
@@ -68,6 +70,7 @@ impl Guard {
             match &mut self.stage {
                 Stage::Over => return Poll::Ready(Ok(())),
                 Stage::Frames(_) => return self.poll_frames(context, out),
+                Stage::Tunnel => return Pin::new(&mut self.stream).poll_read(context, out),
                 Stage::Asked => match self.connection.poll_verdict(context) {
                     // Until Pingora gives the connection up.
                     Poll::Ready(Verdict::Tunnel) => return Poll::Pending,
