@@ -6,7 +6,8 @@ usage: percore.py [--connections N] [--seconds N] [--rounds N] NAME=URL,PID...
 Each round sends load by wrk (one thread, pinned to the last core) through each proxy in turn, in alternating order, so
 that what else the machine does hits all alike. CPU time is what the scheduler accounted for the process's threads
 (/proc/PID/task/*/schedstat, nanoseconds). Printed: the median over the rounds, and for each proxy after the first the
-median of its ratios to the first, round by round, with the lowest and the highest.
+median of its ratios to the first, round by round, with the lowest and the highest; then the best round of each, which
+others on the machine's caches have disturbed least, and the ratio of these.
 """
 
 import argparse
@@ -56,11 +57,15 @@ def main():
             requests, tails[name] = load(url, options.connections, options.seconds)
             costs[name].append((cpu_nanoseconds(pid) - before) / requests / 1000)
     first = costs[next(iter(proxies))]
-    print(f"{'':20}{'us a request':>14}{'ratio':>8}{'lowest':>8}{'highest':>9}   p99")
+    print(f"{'':20}{'us a request':>14}{'ratio':>8}{'lowest':>8}{'highest':>9}{'best us':>9}{'ratio':>8}   p99")
     for name, own in costs.items():
         ratios = [mine / its for mine, its in zip(own, first)]
         middle = statistics.median(ratios)
-        print(f"{name:20}{statistics.median(own):14.2f}{middle:8.3f}{min(ratios):8.3f}{max(ratios):9.3f}   {tails[name]}")
+        best = min(own)
+        print(
+            f"{name:20}{statistics.median(own):14.2f}{middle:8.3f}{min(ratios):8.3f}{max(ratios):9.3f}"
+            f"{best:9.2f}{best / min(first):8.3f}   {tails[name]}"
+        )
 
 
 main()

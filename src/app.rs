@@ -1,6 +1,7 @@
 //! Knows every module: builds the parts, wraps them as Pingora services, connects the ports, ends with the last request.
 
 mod certificates;
+mod configuration;
 mod descriptors;
 mod hand_over;
 mod listen;
@@ -15,7 +16,6 @@ use std::sync::{Arc, atomic::AtomicBool};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 
 use crate::config::Config;
@@ -121,7 +121,7 @@ fn serve(
     let fleet = parts.fleet.clone();
     let is_stopping = parts.is_stopping.clone();
     let (events, happened) = mpsc::channel();
-    let mut server = Server::new_with_opt_and_conf(None, server_conf(&parts.config));
+    let mut server = Server::new_with_opt_and_conf(None, configuration::of_server(&parts.config));
     server.bootstrap();
     services::add_all(&mut server, parts, keeper.clone(), on_ready, events.clone())?;
     let signals = shutdown::Signals::new(events.clone(), is_stopping);
@@ -181,20 +181,3 @@ fn wait_for_end(
 
 /// How often the end looks whether the last connection has gone.
 const LOOK: Duration = Duration::from_millis(5);
-
-fn server_conf(config: &Config) -> ServerConf {
-    let threads = config.server.threads;
-    ServerConf {
-        threads,
-        // Our own rule decides; this is its upper bound (`retry.attempts` is at most 16), and with
-        // the retries of stale connections a few more.
-        max_retries: 20,
-        upstream_keepalive_pool_size: KEPT_CONNECTIONS.div_ceil(threads),
-        grace_period_seconds: Some(config.server.shutdown_grace.as_secs()),
-        graceful_shutdown_timeout_seconds: Some(1),
-        ..ServerConf::default()
-    }
-}
-
-/// Idle connections to servers that are kept, in all; Pingora's setting is per thread.
-const KEPT_CONNECTIONS: usize = 8192;

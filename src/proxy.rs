@@ -1,6 +1,7 @@
 //! One request through Pingora's phases: route, pick, forward, retry, log.
 
 mod ahead;
+mod answer;
 mod context;
 mod failure;
 mod forward;
@@ -31,7 +32,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -45,6 +45,7 @@ use crate::ports::server_tls::CONNECTOR;
 use crate::ports::telemetry::{Metrics, Reason};
 
 use ahead::Ahead;
+use answer::{AtOnce, at_once};
 use log::{Answered, Journal};
 use pick::Next;
 
@@ -253,22 +254,20 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn upstream_response_filter(
-        &self,
-        session: &mut Session,
-        response: &mut ResponseHeader,
-        ctx: &mut RequestCtx,
-    ) -> Result<()> {
-        if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            return tunnel::agree(session, response, ctx);
-        }
-        strictness::check_response(response, ctx)?;
-        if response.status.is_informational() {
-            return Ok(());
-        }
-        ctx.answered(response.status.as_u16());
-        self.note_answer(ctx, response.status.as_u16());
-        self.retry_status(session, response.status.as_u16(), ctx)
+    fn upstream_response_filter<'a, 'b, 'c, 'd, 'out>(
+        &'a self,
+        session: &'b mut Session,
+        response: &'c mut ResponseHeader,
+        ctx: &'d mut RequestCtx,
+    ) -> AtOnce<'out>
+    where
+        'a: 'out,
+        'b: 'out,
+        'c: 'out,
+        'd: 'out,
+        Self: 'out,
+    {
+        at_once(self.answered(session, response, ctx))
     }
 
     fn upstream_response_body_filter(
@@ -288,19 +287,20 @@ impl ProxyHttp for Proxy {
         Ok(None)
     }
 
-    async fn response_filter(
-        &self,
-        session: &mut Session,
-        response: &mut ResponseHeader,
-        ctx: &mut RequestCtx,
-    ) -> Result<()> {
-        forward::response(session, response);
-        sticky::bind(response, ctx, session.req_header(), self.settings.scheme)?;
-        if ctx.speaks_http2() {
-            http2::receive(session, response)?;
-        }
-        self.close_if_stopping(session);
-        Ok(())
+    fn response_filter<'a, 'b, 'c, 'd, 'out>(
+        &'a self,
+        session: &'b mut Session,
+        response: &'c mut ResponseHeader,
+        ctx: &'d mut RequestCtx,
+    ) -> AtOnce<'out>
+    where
+        'a: 'out,
+        'b: 'out,
+        'c: 'out,
+        'd: 'out,
+        Self: 'out,
+    {
+        at_once(self.pass_on(session, response, ctx))
     }
 
     fn fail_to_connect(
