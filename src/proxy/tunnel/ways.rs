@@ -70,7 +70,6 @@ impl Ways {
     ) -> Poll<End> {
         let down = self.down.poll(server, client, context);
         let up = match down {
-            Poll::Ready(Ended::Writing(io::ErrorKind::TimedOut)) => return Poll::Ready(End::Slow),
             Poll::Ready(end) => return Poll::Ready(end.of(End::Server, End::Client)),
             Poll::Pending => ready!(self.up.poll(client, server, context)),
         };
@@ -93,23 +92,30 @@ pub(super) struct Way {
     pub(super) moved: u64,
 }
 
-/// How one direction ends: the reader's connection is at its end, or one of the two is broken.
+/// How one direction ends: the connection that it reads from is at its end, or one of the two is broken.
 enum Ended {
     Left,
     Reading,
-    Writing(io::ErrorKind),
+    Writing,
+    /// The edge waits no longer for its client.
+    Cut,
 }
 
 impl Ended {
     fn writing(error: io::Error) -> Self {
-        Self::Writing(error.kind())
+        // The system's own time limits have a number.
+        match (error.kind(), error.raw_os_error()) {
+            (io::ErrorKind::TimedOut, None) => Self::Cut,
+            _ => Self::Writing,
+        }
     }
 
     fn of(self, reader: End, writer: End) -> End {
         match self {
             Self::Left => End::Left,
             Self::Reading => reader,
-            Self::Writing(_) => writer,
+            Self::Writing => writer,
+            Self::Cut => End::Slow,
         }
     }
 }
