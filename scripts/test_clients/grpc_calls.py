@@ -161,8 +161,9 @@ def plain_to_plain():
             server.stop(0).wait()
             error = refused(lambda: channel.unary_unary("/test/Unary")(b"", timeout=20))
             found = error and (error.code(), error.details())
-            expected = (grpc.StatusCode.UNAVAILABLE, "502 connect_failed")
-            checks.check("h2c: a server that is gone is unavailable", found == expected, found)
+            # By a reset where the call meets the connection that the server is closing: nobody repeats it then.
+            expected = [(grpc.StatusCode.UNAVAILABLE, f"502 {reason}") for reason in ("connect_failed", "upstream_reset")]
+            checks.check("h2c: a server that is gone is unavailable", found in expected, found)
 
 
 def tls_to_tls(directory):
