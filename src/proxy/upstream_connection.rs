@@ -89,10 +89,13 @@ fn apart(server: HttpPeer, hold: Arc<Hold>) -> HttpPeer {
     peer.scheme = Scheme::HTTP;
     peer.client_cert_key = None;
     peer.options.custom_l4 = Some(Arc::new(TunnelConnector { server, hold }));
-    peer.options.idle_timeout = Some(Duration::ZERO);
+    peer.options.idle_timeout = Some(NOT_KEPT);
     peer.group_key = fastrand::u64(1..);
     peer
 }
+
+/// How long a connection is idle that nobody gets again. Pingora's timers take no less: of nothing they subtract one.
+const NOT_KEPT: Duration = Duration::from_millis(1);
 
 /// A host that is gone without a word is noticed after 5 s by whoever waits for its answer, instead of after
 /// `timeouts.first_byte`. Bytes that nobody acknowledges are left to the time limits: a server may take its time
@@ -124,7 +127,7 @@ pub(super) fn keep_apart(peer: &mut HttpPeer, upstream: &Upstream, method: &Meth
     }
     let most = if upstream.retry().fresh_post {
         peer.group_key = fastrand::u64(1..);
-        Duration::ZERO
+        NOT_KEPT
     } else {
         peer.group_key ^= NOT_IDEMPOTENT;
         FRESH
@@ -188,7 +191,7 @@ fn multiplex(peer: &mut HttpPeer, use_of: Use) {
         }
         Use::Once => {
             // HTTP/2 has no header that asks for the end of a connection: it is left to itself.
-            options.idle_timeout = Some(Duration::ZERO);
+            options.idle_timeout = Some(NOT_KEPT);
             peer.group_key = fastrand::u64(1..);
         }
     }
