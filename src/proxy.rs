@@ -3,8 +3,10 @@
 mod ahead;
 mod answer;
 mod context;
+mod exchange;
 mod failure;
 mod forward;
+mod hop_by_hop;
 mod http2;
 mod introduced_connection;
 mod key;
@@ -20,7 +22,6 @@ mod silence;
 mod sticky;
 mod strictness;
 mod tunnel;
-mod tunnel_connection;
 mod upload;
 mod upstream_connection;
 mod wait;
@@ -32,10 +33,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use pingora_core::connectors::TransportConnector;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_core::{Error, ErrorSource, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
@@ -63,6 +65,8 @@ pub struct Proxy {
     metrics: Metrics,
     journal: Arc<Journal>,
     legacy: Option<LegacyMount>,
+    /// With the pool of connections to servers of HTTP/1.
+    connector: Arc<TransportConnector>,
 }
 
 impl Proxy {
@@ -72,6 +76,7 @@ impl Proxy {
         snapshot: SharedSnapshot,
         metrics: Metrics,
         access_log: AccessLog,
+        connector: Arc<TransportConnector>,
     ) -> Self {
         // Read now, so that no request waits for it.
         LazyLock::force(&CONNECTOR);
@@ -87,6 +92,7 @@ impl Proxy {
             metrics,
             journal: Arc::new(journal),
             legacy: None,
+            connector,
         }
     }
 
@@ -158,10 +164,10 @@ impl ProxyHttp for Proxy {
         let reason = match refused {
             Some(reason) => reason,
             None => match self.route(session, ctx) {
-                Ok(Next::Begins) => return Ok(false),
+                Ok(Next::Begins) => return self.exchange(session, ctx).await,
                 // Boxed: every request would carry what only these need.
                 Ok(Next::Waits(waiter)) => match Box::pin(self.wait(waiter, session, ctx)).await? {
-                    Ok(()) => return Ok(false),
+                    Ok(()) => return self.exchange(session, ctx).await,
                     Err(reason) => reason,
                 },
                 Err(reason) => reason,
@@ -175,34 +181,12 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         ctx: &mut RequestCtx,
     ) -> Result<Box<HttpPeer>> {
-        if let Some(waiter) = ctx.waiter.take()
-            && let Err(reason) = Box::pin(self.wait(*waiter, session, ctx)).await?
-        {
-            ctx.reason = Some(reason);
-            return Error::e_explain(ErrorType::ConnectError, "no server has room");
-        }
+        self.wait_again(session, ctx).await?;
         ctx.ahead = Ahead::Nothing;
         if ctx.has_body_for_http2(session) {
             ctx.ahead = Box::pin(Ahead::of(session)).await?;
         }
-        let tunnel = ctx.hold();
-        let deadline = ctx.deadline();
-        let (ahead, is_stale) = (ctx.ahead, ctx.stale > 0);
-        let Some((upstream, server)) = ctx.next_attempt() else {
-            // Every retry picks its server when it is decided: an attempt without one does not come here.
-            return Error::e_explain(ErrorType::InternalError, "an attempt without a server");
-        };
-        if self.settings.loops.closes(session.req_header(), server) {
-            ctx.reason = Some(Reason::LoopDetected);
-            return Error::e_explain(ErrorType::ConnectError, "the request was here before");
-        }
-        let found = upstream_connection::to(server, upstream, session, is_stale, ahead, tunnel);
-        let found = found.map(|mut peer| {
-            upstream_connection::keep_apart(&mut peer, upstream, &session.req_header().method);
-            upstream_connection::end_by(&mut peer, deadline);
-            peer
-        });
-        found.inspect_err(|error| ctx.failed(failure::reason(error).as_str(), true))
+        self.peer(session, ctx)
     }
 
     async fn connected_to_upstream(
@@ -226,17 +210,7 @@ impl ProxyHttp for Proxy {
         is_end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<()> {
-        if session.is_http2() {
-            strictness::body_fits(ctx, body.as_ref(), self.settings.limits.body_size)?;
-        }
-        ctx.body_moved(body);
-        if is_end {
-            // As a chunk, nothing is the end of the body, and Pingora would add another (its issue
-            // 935): the server would take it for the beginning of the next request.
-            body.take_if(|last| last.is_empty());
-            ctx.request_ended();
-        }
-        Ok(())
+        self.body_came(session, body, is_end, ctx)
     }
 
     async fn upstream_request_filter(
@@ -277,14 +251,7 @@ impl ProxyHttp for Proxy {
         is_end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<Option<Duration>> {
-        if is_end && ctx.is_silent() {
-            // The end that we made ourselves is not the end of a body without a length.
-            return Err(
-                Error::explain(ErrorType::ReadTimedout, "silent for timeouts.read").into_up(),
-            );
-        }
-        ctx.moved();
-        Ok(None)
+        self.part_came(is_end, ctx).map(|()| None)
     }
 
     fn response_filter<'a, 'b, 'c, 'd, 'out>(

@@ -11,6 +11,7 @@ use pingora::proxy::http_proxy;
 use pingora::server::{Server, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::listening::Service;
+use pingora_core::connectors::{ConnectorOptions, TransportConnector};
 use pingora_core::listeners::ListenerConfig;
 use pingora_core::protocols::l4::stream::L4BufferSettings;
 use tokio::sync::{Notify, watch};
@@ -111,6 +112,8 @@ fn edge(
 ) -> anyhow::Result<Service<Edge<pingora::proxy::HttpProxy<Proxy>>>> {
     let addresses = parts.config.listeners.iter();
     let loops = LoopGuard::new(addresses.map(|listener| listener.address.clone().into()));
+    let options = ConnectorOptions::from_server_conf(&server.configuration);
+    let connector = Arc::new(TransportConnector::new(Some(options)));
     let entrance = |listener: &ListenerSettings, tls: Option<Tls>| {
         let settings = ProxySettings {
             trusted_proxies: listener.trusted_proxies.clone(),
@@ -123,7 +126,7 @@ fn edge(
         };
         let snapshot = parts.controller.snapshot().clone();
         let (metrics, log) = (parts.metrics.clone(), parts.access_log.clone());
-        let proxy = Proxy::new(settings, snapshot, metrics, log);
+        let proxy = Proxy::new(settings, snapshot, metrics, log, connector.clone());
         let proxy = proxy.with_legacy(legacy(listener, control));
         let mut proxy = http_proxy(&server.configuration, proxy);
         let mut options = pingora::apps::HttpServerOptions::default();

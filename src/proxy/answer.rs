@@ -1,8 +1,9 @@
 use std::future::{Future, ready};
 use std::pin::Pin;
 
+use bytes::Bytes;
 use http::StatusCode;
-use pingora_core::Result;
+use pingora_core::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
@@ -36,6 +37,39 @@ impl Proxy {
         ctx.answered(response.status.as_u16());
         self.note_answer(ctx, response.status.as_u16());
         self.retry_status(session, response.status.as_u16(), ctx)
+    }
+
+    /// A part of the request's body, as it goes to the server.
+    pub(super) fn body_came(
+        &self,
+        session: &Session,
+        body: &mut Option<Bytes>,
+        is_end: bool,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        if session.is_http2() {
+            strictness::body_fits(ctx, body.as_ref(), self.settings.limits.body_size)?;
+        }
+        ctx.body_moved(body);
+        if is_end {
+            // As a chunk, nothing is the end of the body, and Pingora would add another (its issue
+            // 935): the server would take it for the beginning of the next request.
+            body.take_if(|last| last.is_empty());
+            ctx.request_ended();
+        }
+        Ok(())
+    }
+
+    /// A part of the answer's body came.
+    pub(super) fn part_came(&self, is_end: bool, ctx: &RequestCtx) -> Result<()> {
+        if is_end && ctx.is_silent() {
+            // The end that we made ourselves is not the end of a body without a length.
+            return Err(
+                Error::explain(ErrorType::ReadTimedout, "silent for timeouts.read").into_up(),
+            );
+        }
+        ctx.moved();
+        Ok(())
     }
 
     /// The head of the answer that the client gets.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use pingora_core::protocols::Stream;
 use pingora_proxy::Session;
 
 use super::ahead::{Ahead, Unsent};
@@ -10,7 +11,6 @@ use super::failure;
 use super::forward::Client;
 use super::request_id::RequestId;
 use super::silence::Silence;
-use super::tunnel_connection::Hold;
 use super::upload::{Pace, Upload};
 use crate::clock;
 use crate::domain::queue::Waiter;
@@ -60,8 +60,8 @@ pub struct RequestCtx {
     connection: Option<RawFd>,
     /// Whether the client asks for a WebSocket.
     pub(super) asks_for_tunnel: bool,
-    /// Of the attempt under way, if it may become a tunnel.
-    pub(super) tunnel: Option<Arc<Hold>>,
+    /// The connection to a server that has agreed to a tunnel.
+    pub(super) tunnel: Option<Stream>,
     silence: Option<Silence>,
     /// What a server of HTTP/2 is still to get.
     pub(super) ahead: Ahead,
@@ -167,12 +167,6 @@ impl RequestCtx {
         Some((self.upstream.as_deref()?, server))
     }
 
-    /// The hold on the next attempt's connection, if it may become a tunnel.
-    pub(super) fn hold(&mut self) -> Option<Arc<Hold>> {
-        self.tunnel = self.asks_for_tunnel.then(Arc::default);
-        self.tunnel.clone()
-    }
-
     /// The server of the attempt that is under way.
     pub(super) fn server(&self) -> Option<&Arc<Server>> {
         self.current.as_ref().map(InFlight::server)
@@ -196,13 +190,12 @@ impl RequestCtx {
 
     /// The attempt is connected.
     pub(super) fn connected(&mut self, connection: RawFd) {
-        let of_tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.connection());
         // A connection of HTTP/2 is not one request's to end, unless it is there for its body.
-        let is_multiplexed = !self.asks_for_tunnel && self.speaks_http2();
+        let is_multiplexed = self.speaks_http2();
         let is_alone = is_multiplexed && self.ahead == Ahead::Body;
         let is_shared = is_multiplexed && !is_alone;
         self.unsent = is_alone.then(Unsent::default);
-        self.connection = (!is_shared).then_some(of_tunnel.unwrap_or(connection));
+        self.connection = (!is_shared).then_some(connection);
         self.received = 0;
         self.interim = 0;
         self.watch(|timeouts| timeouts.first_byte.filter(|_| is_alone));
@@ -271,12 +264,12 @@ impl RequestCtx {
 
     /// Whether a server of HTTP/2 is to get more than a head.
     pub(super) fn has_body_for_http2(&self, session: &mut Session) -> bool {
-        self.speaks_http2() && !self.asks_for_tunnel && !session.as_mut().is_body_done()
+        self.speaks_http2() && !session.as_mut().is_body_done()
     }
 
-    /// Whether the server is to be spoken to in HTTP/2.
+    /// Whether the server is to be spoken to in HTTP/2, which no tunnel is asked for in.
     pub(super) fn speaks_http2(&self) -> bool {
-        let upstream = self.upstream.as_ref();
+        let upstream = self.upstream.as_ref().filter(|_| !self.asks_for_tunnel);
         upstream.is_some_and(|upstream| upstream.protocol() == Protocol::Http2)
     }
 

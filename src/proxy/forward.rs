@@ -2,8 +2,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, PROXY_AUTHENTICATE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use ipnet::IpNet;
@@ -12,7 +11,7 @@ use pingora_core::{OrErr, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 
-use super::{RequestCtx, sticky};
+use super::{RequestCtx, hop_by_hop, sticky};
 use crate::domain::server::Server;
 use crate::domain::upstream::Upstream;
 use crate::spec::HostHeader;
@@ -129,8 +128,11 @@ pub(super) fn request(
     }
     let received = received_host_value(session.req_header())?;
     let text = received.as_ref().and_then(|host| host.to_str().ok());
-    if let Some(host) = host_for(upstream.host(), text.unwrap_or_default(), server.label()) {
-        request.insert_header(HOST, &*host)?;
+    match host_for(upstream.host(), text.unwrap_or_default(), server.label()) {
+        Some(host) => request.insert_header(HOST, &*host)?,
+        // The target of HTTP/1 names none.
+        None if request.uri.authority().is_some() => set(request, "Host", received.clone())?,
+        None => {}
     }
     let Client {
         address,
@@ -333,16 +335,7 @@ pub(super) fn response(session: &mut Session, response: &mut ResponseHeader) {
         response.set_version(Version::HTTP_11);
     }
     if response.status != StatusCode::SWITCHING_PROTOCOLS {
-        // One look at each name that is there: most responses have Connection and no other.
-        if response.headers.keys().any(|name| *name == CONNECTION) {
-            remove_nominated(response);
-            response.remove_header(&CONNECTION);
-        }
-        if response.headers.keys().any(is_hop_by_hop) {
-            HOP_BY_HOP
-                .iter()
-                .for_each(|name| drop(response.remove_header(name)));
-        }
+        hop_by_hop::remove_from_response(response);
     }
     if response.status == StatusCode::NO_CONTENT {
         // RFC 9110 section 8.6: a server MUST NOT send Content-Length with 204.
@@ -357,42 +350,5 @@ pub(super) fn response(session: &mut Session, response: &mut ResponseHeader) {
     if session.req_header().version == Version::HTTP_10 && !has_length(response) {
         response.remove_header(&TRANSFER_ENCODING);
         session.set_keepalive(None);
-    }
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    match *name {
-        TE | TRAILER | UPGRADE | PROXY_AUTHENTICATE => true,
-        _ => matches!(name.as_str(), "keep-alive" | "proxy-connection"),
-    }
-}
-
-/// All but Connection.
-static HOP_BY_HOP: [HeaderName; 6] = [
-    HeaderName::from_static("keep-alive"),
-    PROXY_AUTHENTICATE,
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRAILER,
-    UPGRADE,
-];
-
-fn remove_nominated(response: &mut ResponseHeader) {
-    let nominates = |line: &HeaderValue| {
-        !line.as_bytes().eq_ignore_ascii_case(b"close")
-            && !line.as_bytes().eq_ignore_ascii_case(b"keep-alive")
-    };
-    let lines = response.headers.get_all(CONNECTION).iter();
-    let lines: Vec<HeaderValue> = lines.filter(|line| nominates(line)).cloned().collect();
-    let names = lines
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .map(str::trim);
-    for name in names.filter_map(|name| HeaderName::try_from(name).ok()) {
-        // Framing is never up to a nomination.
-        if name != TRANSFER_ENCODING && name != CONTENT_LENGTH {
-            response.remove_header(&name);
-        }
     }
 }

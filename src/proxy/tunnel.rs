@@ -37,7 +37,6 @@ pub(super) fn agree(
     if let Some(connection) = strictness::connection(session) {
         connection.decide(Verdict::Tunnel);
     }
-    ctx.tunnel.iter().for_each(|tunnel| tunnel.agree());
     Ok(())
 }
 
@@ -49,12 +48,9 @@ pub(super) fn open(
     ctx: &mut RequestCtx,
 ) -> bool {
     let connection = strictness::connection(session).filter(|_| error.is_none());
-    let server = ctx.tunnel.as_ref().and_then(|tunnel| tunnel.take());
-    let (Some(connection), Some(server)) = (connection, server) else {
+    let (Some(connection), Some(server)) = (connection, ctx.tunnel.take()) else {
         return false;
     };
-    // It would keep Pingora's task.
-    ctx.tunnel = None;
     connection.open(Box::new(Tunnel {
         server,
         idle: proxy.settings.limits.websocket_idle,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use pingora_core::protocols::TcpKeepalive;
-use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer, Scheme};
+use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 use pingora_core::{BError, Error, ErrorType, Result};
 use pingora_proxy::Session;
 use socket2::SockRef;
@@ -13,7 +13,6 @@ use tokio::net::TcpStream;
 use super::ahead::Ahead;
 use super::forward;
 use super::introduced_connection::{IntroducingConnector, group_key, introduction};
-use super::tunnel_connection::{Hold, TunnelConnector};
 use crate::domain::server::Server;
 use crate::domain::tls::Tls;
 use crate::domain::upstream::Upstream;
@@ -31,7 +30,7 @@ pub(super) fn to(
     session: &Session,
     is_stale: bool,
     ahead: Ahead,
-    tunnel: Option<Arc<Hold>>,
+    is_tunnel: bool,
 ) -> Result<Box<HttpPeer>> {
     let host = || forward::host_sent_on(session.req_header(), upstream, server);
     let name = upstream.tls().map(|tls| server_name(tls, host));
@@ -61,8 +60,11 @@ pub(super) fn to(
     options.read_timeout = timeouts.any_read();
     options.write_timeout = timeouts.write;
     options.idle_timeout = timeouts.idle;
-    if let Some(hold) = tunnel {
-        return Ok(Box::new(apart(peer, hold)));
+    if is_tunnel {
+        // Nobody may get it after that.
+        options.idle_timeout = Some(NOT_KEPT);
+        peer.group_key = fastrand::u64(1..);
+        return Ok(Box::new(peer));
     }
     options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
     if upstream.protocol() == Protocol::Http2 {
@@ -81,17 +83,9 @@ pub(super) fn to(
     Ok(Box::new(peer))
 }
 
-/// A connection of its own for a tunnel, which nobody gets after it: one that another request has used would not wait for
-/// the end of this one.
-fn apart(server: HttpPeer, hold: Arc<Hold>) -> HttpPeer {
-    let mut peer = server.clone();
-    // TLS is below what Pingora sees.
-    peer.scheme = Scheme::HTTP;
-    peer.client_cert_key = None;
-    peer.options.custom_l4 = Some(Arc::new(TunnelConnector { server, hold }));
-    peer.options.idle_timeout = Some(NOT_KEPT);
-    peer.group_key = fastrand::u64(1..);
-    peer
+/// Whether the next request to the same server may get the connection.
+pub(super) fn is_kept(peer: &HttpPeer) -> bool {
+    peer.options.idle_timeout != Some(NOT_KEPT)
 }
 
 /// How long a connection is idle that nobody gets again. Pingora's timers take no less: of nothing they subtract one.

@@ -1,0 +1,112 @@
+mod head;
+mod relay;
+
+use pingora_core::protocols::UniqueID;
+use pingora_core::protocols::http::v1::client::HttpSession as ServerSession;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+
+use super::{Proxy, RequestCtx, failure, upstream_connection};
+use crate::ports::telemetry::Reason;
+use relay::{Ended, Relay};
+
+impl Proxy {
+    /// Makes attempts at servers of HTTP/1 until the client has its answer: `true`. `false`: the next attempt is at a server of
+    /// HTTP/2, and Pingora's.
+    ///
+    /// Pingora has an exchange of its own for HTTP/1, in two halves with a channel each way. It holds up to nine parts of 64 KiB
+    /// of a response that the client does not take, and costs a third more instructions than this one.
+    ///
+    /// # Errors
+    /// Why there is no answer, or none to its end.
+    pub(super) async fn exchange(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestCtx,
+    ) -> Result<bool> {
+        // The rule's `attempts` bound it, and the few retries of connections that were closed.
+        loop {
+            self.wait_again(session, ctx).await?;
+            if ctx.speaks_http2() {
+                return Ok(false);
+            }
+            match self.attempt(session, ctx).await {
+                Err(error) if error.retry() => {}
+                ended => return ended.map(|()| true),
+            }
+        }
+    }
+
+    /// Waits for the server of the next attempt, if that has none yet.
+    pub(super) async fn wait_again(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestCtx,
+    ) -> Result<()> {
+        if let Some(waiter) = ctx.waiter.take()
+            && let Err(reason) = Box::pin(self.wait(*waiter, session, ctx)).await?
+        {
+            ctx.reason = Some(reason);
+            return Error::e_explain(ErrorType::ConnectError, "no server has room");
+        }
+        Ok(())
+    }
+
+    /// Where the next attempt goes, and how; it begins.
+    pub(super) fn peer(&self, session: &Session, ctx: &mut RequestCtx) -> Result<Box<HttpPeer>> {
+        let is_tunnel = ctx.asks_for_tunnel;
+        let deadline = ctx.deadline();
+        let (ahead, is_stale) = (ctx.ahead, ctx.stale > 0);
+        let Some((upstream, server)) = ctx.next_attempt() else {
+            // Every retry picks its server when it is decided: an attempt without one does not come here.
+            return Error::e_explain(ErrorType::InternalError, "an attempt without a server");
+        };
+        if self.settings.loops.closes(session.req_header(), server) {
+            ctx.reason = Some(Reason::LoopDetected);
+            return Error::e_explain(ErrorType::ConnectError, "the request was here before");
+        }
+        let found = upstream_connection::to(server, upstream, session, is_stale, ahead, is_tunnel);
+        let found = found.map(|mut peer| {
+            upstream_connection::keep_apart(&mut peer, upstream, &session.req_header().method);
+            upstream_connection::end_by(&mut peer, deadline);
+            peer
+        });
+        found.inspect_err(|error| ctx.failed(failure::reason(error).as_str(), true))
+    }
+
+    async fn attempt(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
+        let peer = self.peer(session, ctx)?;
+        let (stream, is_reused) = match self.connector.get_stream(&*peer).await {
+            Ok(connected) => connected,
+            Err(error) => {
+                return Err(self.retry_connect(session, ctx, error.into_up()).into_up());
+            }
+        };
+        let mut server = ServerSession::new_with_options(stream, &*peer);
+        server.read_timeout = peer.options.read_timeout;
+        server.write_timeout = peer.options.write_timeout;
+        ctx.connected(server.id());
+        ctx.expect_body(session, self.settings.limits.pace());
+        let relay = Relay::new(self, session, ctx, &mut server);
+        match relay.run().await {
+            Ok(Ended::Whole) => self.keep(server, &peer).await,
+            Ok(Ended::Broken) => {}
+            Ok(Ended::Tunnel) => ctx.tunnel = Some(server.into_inner()),
+            Err(error) => return Err(self.retry_broken(session, ctx, error, is_reused)),
+        }
+        Ok(())
+    }
+
+    /// Gives the connection to the requests that come, unless its server ends it.
+    async fn keep(&self, mut server: ServerSession, peer: &HttpPeer) {
+        if upstream_connection::is_kept(peer) {
+            server.respect_keepalive();
+        }
+        if let Some(stream) = server.reuse().await {
+            let idle = peer.idle_timeout();
+            self.connector
+                .release_stream(stream, peer.reuse_hash(), idle);
+        }
+    }
+}

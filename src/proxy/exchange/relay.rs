@@ -1,0 +1,224 @@
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::StatusCode;
+use pingora_core::protocols::http::v1::client::HttpSession as ServerSession;
+use pingora_core::protocols::http::{HttpTask, ServerSession as ClientSession};
+use pingora_core::{BError, Result};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::super::{Proxy, RequestCtx};
+use super::head;
+
+/// One attempt's two ways: the request to its server, and the response to the client.
+///
+/// One of them waits for the other where its reader is slow, so that no more than one part of either is held.
+pub(super) struct Relay<'a> {
+    proxy: &'a Proxy,
+    session: &'a mut Session,
+    ctx: &'a mut RequestCtx,
+    server: &'a mut ServerSession,
+    /// Whether more of the request is to come.
+    is_asking: bool,
+    /// Why the server takes no more of the request. What it says of it may still come.
+    refusal: Option<BError>,
+    /// Whether the response's own head has come, behind interim ones.
+    has_head: bool,
+    is_answered: bool,
+    is_tunnel: bool,
+}
+
+/// How a response ended that was passed on.
+pub(super) enum Ended {
+    /// Both messages are whole: the connection may serve another request.
+    Whole,
+    /// The server has not taken all of the request.
+    Broken,
+    /// The server agrees to a tunnel: what comes next is not HTTP.
+    Tunnel,
+}
+
+/// What came from the server.
+enum Said<'s> {
+    Head(Box<ResponseHeader>, bool),
+    /// None at the end of a response whose end is the connection's.
+    Part(Option<&'s [u8]>),
+}
+
+impl<'a> Relay<'a> {
+    pub(super) fn new(
+        proxy: &'a Proxy,
+        session: &'a mut Session,
+        ctx: &'a mut RequestCtx,
+        server: &'a mut ServerSession,
+    ) -> Self {
+        let is_asking = !session.as_mut().is_body_done();
+        Self {
+            proxy,
+            session,
+            ctx,
+            server,
+            is_asking,
+            refusal: None,
+            has_head: false,
+            is_answered: false,
+            is_tunnel: false,
+        }
+    }
+
+    /// # Errors
+    /// Why the response is not whole, with the side that is to blame for it.
+    pub(super) async fn run(mut self) -> Result<Ended> {
+        let head = head::of_request(self.proxy, self.session, self.ctx)?;
+        let sent = self.server.write_request_header(head).await;
+        sent.map_err(|error| error.into_up())?;
+        let client = self.session.as_mut();
+        client.enable_retry_buffering();
+        // What an attempt before this one has read.
+        let kept = client.get_retry_buffer();
+        if kept.is_some() || client.is_body_empty() {
+            self.send(kept, !self.is_asking).await?;
+        }
+        while !self.is_answered || self.is_asking {
+            let watches_client = !self.is_asking || self.refusal.is_none();
+            if self.is_answered && !watches_client {
+                break;
+            }
+            tokio::select! {
+                part = self.session.as_mut().read_body_or_idle(!self.is_asking), if watches_client => {
+                    let part = part.map_err(|error| error.into_down())?;
+                    let is_end = self.session.as_mut().is_body_done();
+                    self.send(part, is_end).await?;
+                }
+                said = hear(self.server, self.has_head), if !self.is_answered => match said {
+                    Ok(Said::Head(head, is_end)) => self.answer(head, is_end).await?,
+                    Ok(Said::Part(part)) => {
+                        self.proxy.part_came(false, self.ctx)?;
+                        let last = pass_on(self.session, part).await?;
+                        self.part_passed(last).await?;
+                    }
+                    Err(error) => return Err(self.refusal.take().unwrap_or(error).into_up()),
+                },
+            }
+        }
+        Ok(match self.refusal {
+            _ if self.is_tunnel => Ended::Tunnel,
+            None => Ended::Whole,
+            Some(_) => Ended::Broken,
+        })
+    }
+
+    /// Sends a part of the request's body.
+    async fn send(&mut self, mut part: Option<Bytes>, is_end: bool) -> Result<()> {
+        let is_end = is_end || part.is_none();
+        self.proxy
+            .body_came(self.session, &mut part, is_end, self.ctx)?;
+        self.is_asking = !is_end;
+        let sent = write(self.server, part, is_end);
+        let sent = if is_end {
+            // Nothing else is to come from a client that has not left.
+            tokio::select! {
+                biased;
+                sent = sent => sent,
+                left = self.session.as_mut().read_body_or_idle(true) => {
+                    return left.map(drop).map_err(|error| error.into_down());
+                }
+            }
+        } else {
+            sent.await
+        };
+        self.refusal = sent.err();
+        Ok(())
+    }
+
+    /// Passes a head on.
+    async fn answer(&mut self, mut head: Box<ResponseHeader>, is_end: bool) -> Result<()> {
+        self.proxy.answered(self.session, &mut head, self.ctx)?;
+        head::frame(self.session, &mut head, is_end)?;
+        self.proxy.pass_on(self.session, &mut head, self.ctx)?;
+        self.has_head = !head.status.is_informational();
+        self.is_answered = self.has_head && is_end;
+        self.is_tunnel = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        tell(self.session, HttpTask::Header(head, is_end)).await?;
+        if self.is_tunnel {
+            self.is_answered = true;
+            self.pass_on_early().await?;
+        }
+        Ok(())
+    }
+
+    /// Passes on what the server has sent right behind its agreement, which was read with it.
+    async fn pass_on_early(&mut self) -> Result<()> {
+        let mut read = pin!(self.server.read_body_ref());
+        let Poll::Ready(early) = poll_fn(|context| Poll::Ready(read.as_mut().poll(context))).await
+        else {
+            return Ok(());
+        };
+        let early = early.map_err(|error| error.into_up())?;
+        let early = early.map(Bytes::copy_from_slice);
+        tell(self.session, HttpTask::UpgradedBody(early, false)).await
+    }
+
+    /// Passes on what was kept back of a part until it is known whether it was the last.
+    async fn part_passed(&mut self, last: Option<Bytes>) -> Result<()> {
+        self.is_answered = self.server.is_body_done();
+        if self.is_answered {
+            self.proxy.part_came(true, self.ctx)?;
+        }
+        if last.is_none() && !self.is_answered {
+            return Ok(());
+        }
+        tell(self.session, HttpTask::Body(last, self.is_answered)).await
+    }
+}
+
+/// What the server says next.
+async fn hear(server: &mut ServerSession, has_head: bool) -> Result<Said<'_>> {
+    if has_head {
+        return server.read_body_ref().await.map(Said::Part);
+    }
+    let head = server.read_resp_header_parts().await?;
+    let is_end = server.is_body_done();
+    Ok(Said::Head(head, is_end))
+}
+
+/// Passes a part of a response's body on, but for a last piece that must say whether it is the end.
+async fn pass_on(session: &mut Session, part: Option<&[u8]>) -> Result<Option<Bytes>> {
+    let Some(part) = part.filter(|part| !part.is_empty()) else {
+        return Ok(None);
+    };
+    if let ClientSession::H1(client) = session.as_downstream_mut() {
+        // Without a copy.
+        let passed = client.write_body(part).await;
+        return passed.map(|_| None).map_err(|error| error.into_down());
+    }
+    let mut pieces = part.chunks(PIECE);
+    let last = pieces.next_back();
+    for piece in pieces {
+        let piece = Bytes::copy_from_slice(piece);
+        tell(session, HttpTask::Body(Some(piece), false)).await?;
+    }
+    Ok(last.map(Bytes::copy_from_slice))
+}
+
+/// As much as a frame of HTTP/2 holds, if its reader does not ask for more (RFC 9113 section 6.5.2).
+const PIECE: usize = 16 * 1024;
+
+async fn tell(session: &mut Session, task: HttpTask) -> Result<()> {
+    let told = session.as_mut().response_duplex_vec(vec![task]).await;
+    told.map(drop)
+}
+
+/// Writes a part of the request's body, or its end.
+async fn write(server: &mut ServerSession, part: Option<Bytes>, is_end: bool) -> Result<()> {
+    if let Some(part) = part.filter(|part| !part.is_empty()) {
+        server.write_body(&part).await?;
+    }
+    if is_end {
+        server.finish_body().await?;
+    }
+    Ok(())
+}
