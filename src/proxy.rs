@@ -33,7 +33,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pingora_core::connectors::TransportConnector;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -52,6 +51,7 @@ use log::{Answered, Journal};
 use pick::Next;
 
 pub use context::RequestCtx;
+pub use exchange::Pool;
 pub use legacy::LegacyMount;
 pub use loops::LoopGuard;
 pub use settings::{ClientLimits, ProxySettings};
@@ -65,8 +65,7 @@ pub struct Proxy {
     metrics: Metrics,
     journal: Arc<Journal>,
     legacy: Option<LegacyMount>,
-    /// With the pool of connections to servers of HTTP/1.
-    connector: Arc<TransportConnector>,
+    pool: Arc<Pool>,
 }
 
 impl Proxy {
@@ -76,7 +75,7 @@ impl Proxy {
         snapshot: SharedSnapshot,
         metrics: Metrics,
         access_log: AccessLog,
-        connector: Arc<TransportConnector>,
+        pool: Arc<Pool>,
     ) -> Self {
         // Read now, so that no request waits for it.
         LazyLock::force(&CONNECTOR);
@@ -92,7 +91,7 @@ impl Proxy {
             metrics,
             journal: Arc::new(journal),
             legacy: None,
-            connector,
+            pool,
         }
     }
 

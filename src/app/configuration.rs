@@ -21,4 +21,4 @@ pub(super) fn of_server(config: &Config) -> ServerConf {
 }
 
 /// Idle connections to servers that are kept, in all; Pingora's setting is per thread.
-const KEPT_CONNECTIONS: usize = 8192;
+pub(super) const KEPT_CONNECTIONS: usize = 8192;

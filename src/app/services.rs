@@ -11,12 +11,12 @@ use pingora::proxy::http_proxy;
 use pingora::server::{Server, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
 use pingora::services::listening::Service;
-use pingora_core::connectors::{ConnectorOptions, TransportConnector};
 use pingora_core::listeners::ListenerConfig;
 use pingora_core::protocols::l4::stream::L4BufferSettings;
 use tokio::sync::{Notify, watch};
 
 use super::certificates::{self, Certificates};
+use super::configuration::KEPT_CONNECTIONS;
 use super::descriptors;
 use super::hand_over::Keeper;
 use super::names::Names;
@@ -33,7 +33,7 @@ use crate::edge::{Edge, Entrance, GuardLimits, Http2Limits, Place};
 use crate::fleet::Fleet;
 use crate::health::{HealthChecker, HealthSettings, Observer, ProbeEnd};
 use crate::ports::telemetry::{Metrics, ProbeResult};
-use crate::proxy::{ClientLimits, LegacyMount, LoopGuard, Proxy, ProxySettings};
+use crate::proxy::{ClientLimits, LegacyMount, LoopGuard, Pool, Proxy, ProxySettings};
 use crate::spec::{Address, Name};
 use crate::strict::HeadLimits;
 
@@ -112,8 +112,7 @@ fn edge(
 ) -> anyhow::Result<Service<Edge<pingora::proxy::HttpProxy<Proxy>>>> {
     let addresses = parts.config.listeners.iter();
     let loops = LoopGuard::new(addresses.map(|listener| listener.address.clone().into()));
-    let options = ConnectorOptions::from_server_conf(&server.configuration);
-    let connector = Arc::new(TransportConnector::new(Some(options)));
+    let pool = Arc::new(Pool::new(parts.config.server.threads, KEPT_CONNECTIONS));
     let entrance = |listener: &ListenerSettings, tls: Option<Tls>| {
         let settings = ProxySettings {
             trusted_proxies: listener.trusted_proxies.clone(),
@@ -126,7 +125,7 @@ fn edge(
         };
         let snapshot = parts.controller.snapshot().clone();
         let (metrics, log) = (parts.metrics.clone(), parts.access_log.clone());
-        let proxy = Proxy::new(settings, snapshot, metrics, log, connector.clone());
+        let proxy = Proxy::new(settings, snapshot, metrics, log, pool.clone());
         let proxy = proxy.with_legacy(legacy(listener, control));
         let mut proxy = http_proxy(&server.configuration, proxy);
         let mut options = pingora::apps::HttpServerOptions::default();

@@ -1,15 +1,22 @@
 mod head;
+mod pool;
 mod relay;
+
+use std::time::Instant;
 
 use pingora_core::protocols::UniqueID;
 use pingora_core::protocols::http::v1::client::HttpSession as ServerSession;
+use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::{Proxy, RequestCtx, failure, upstream_connection};
+use crate::ports::server_tls::CONNECTOR;
 use crate::ports::telemetry::Reason;
 use relay::{Ended, Relay};
+
+pub use pool::Pool;
 
 impl Proxy {
     /// Makes attempts at servers of HTTP/1 until the client has its answer: `true`. `false`: the next attempt is at a server of
@@ -77,12 +84,16 @@ impl Proxy {
 
     async fn attempt(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
         let peer = self.peer(session, ctx)?;
-        let (stream, is_reused) = match self.connector.get_stream(&*peer).await {
-            Ok(connected) => connected,
-            Err(error) => {
-                return Err(self.retry_connect(session, ctx, error.into_up()).into_up());
-            }
+        let place = Place::of(&peer);
+        let kept = self.pool.take(place.key, &place.address, Instant::now());
+        let is_reused = kept.is_some();
+        let connected = match kept {
+            Some(stream) => Ok(stream),
+            // Boxed: every request would carry what a handshake needs.
+            None => Box::pin(CONNECTOR.new_stream(&*peer)).await,
         };
+        let stream = connected
+            .map_err(|error| self.retry_connect(session, ctx, error.into_up()).into_up())?;
         let mut server = ServerSession::new_with_options(stream, &*peer);
         server.read_timeout = peer.options.read_timeout;
         server.write_timeout = peer.options.write_timeout;
@@ -90,7 +101,7 @@ impl Proxy {
         ctx.expect_body(session, self.settings.limits.pace());
         let relay = Relay::new(self, session, ctx, &mut server);
         match relay.run().await {
-            Ok(Ended::Whole) => self.keep(server, &peer).await,
+            Ok(Ended::Whole) => self.keep(server, &peer, place).await,
             Ok(Ended::Broken) => {}
             Ok(Ended::Tunnel) => ctx.tunnel = Some(server.into_inner()),
             Err(error) => return Err(self.retry_broken(session, ctx, error, is_reused)),
@@ -99,14 +110,29 @@ impl Proxy {
     }
 
     /// Gives the connection to the requests that come, unless its server ends it.
-    async fn keep(&self, mut server: ServerSession, peer: &HttpPeer) {
+    async fn keep(&self, mut server: ServerSession, peer: &HttpPeer, place: Place) {
         if upstream_connection::is_kept(peer) {
             server.respect_keepalive();
         }
         if let Some(stream) = server.reuse().await {
             let idle = peer.idle_timeout();
-            self.connector
-                .release_stream(stream, peer.reuse_hash(), idle);
+            let until = idle.and_then(|idle| Instant::now().checked_add(idle));
+            self.pool.put(place.key, place.address, stream, until);
+        }
+    }
+}
+
+/// What connections have in common that may stand for each other: where they lead, and with which trust and for whom.
+struct Place {
+    key: u64,
+    address: SocketAddr,
+}
+
+impl Place {
+    fn of(peer: &HttpPeer) -> Self {
+        Self {
+            key: peer.reuse_hash(),
+            address: peer.address().clone(),
         }
     }
 }

@@ -269,6 +269,6 @@ fn responses_that_nobody_takes_are_held_in_little_memory_and_not_for_long() {
         most / 100,
         begun.elapsed()
     );
-    // Pingora holds a handful of parts of 64 KiB for each, which the allocator rounds up: 340 to 540 KiB were seen.
-    assert!(most <= 100 * MIB, "{most}");
+    // A part of 64 KiB, a frame of 16 and what a stream needs: attack class X6 allows 128 KiB.
+    assert!(most <= 100 * 128, "{most}");
 }

@@ -145,10 +145,8 @@ fn what_a_slow_client_has_not_taken_stays_at_the_server() {
     }
     let each = most / count as u64;
     println!("{count} clients take 10 KB a second of a body of 1 GiB: {each} KiB of memory each");
-    // Pingora holds up to ten parts of 64 KiB on their way to a client, and
-    // pages are counted, not bytes: what matters is that it is not the body.
-    let hundredth = (BODY / 1024 / 100) as u64;
-    assert!(each < hundredth, "{each}");
+    // One part of 64 KiB is read when the one before it was taken; pages are counted, not bytes.
+    assert!(each <= 256, "{each}");
 }
 
 #[test]
