@@ -227,8 +227,12 @@ impl Drop for Edge {
     fn drop(&mut self) {
         let _already_gone = self.process.child.kill();
         let _status = self.process.child.wait();
+        let log = self.stderr();
         if thread::panicking() {
-            eprintln!("--- the edge's log\n{}---", self.stderr());
+            eprintln!("--- the edge's log\n{log}---");
+        } else {
+            // One request's panic ends its connection alone: nothing else might tell of it.
+            assert!(!log.contains("panicked at"), "{log}");
         }
     }
 }
