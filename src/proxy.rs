@@ -36,7 +36,7 @@ use bytes::Bytes;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorSource, Result};
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
@@ -220,7 +220,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         forward::request(session, request, ctx, self.settings.scheme)?;
         self.settings.loops.mark(request, ctx)?;
-        if !ctx.asks_for_tunnel && ctx.speaks_http2() {
+        if ctx.speaks_http2() {
             // Boxed: every request would carry what only these need.
             Box::pin(http2::send(session, request)).await?;
         }
@@ -250,7 +250,14 @@ impl ProxyHttp for Proxy {
         is_end: bool,
         ctx: &mut RequestCtx,
     ) -> Result<Option<Duration>> {
-        self.part_came(is_end, ctx).map(|()| None)
+        if is_end && ctx.is_silent() {
+            // The end that we made ourselves is not the end of a body without a length.
+            return Err(
+                Error::explain(ErrorType::ReadTimedout, "silent for timeouts.read").into_up(),
+            );
+        }
+        ctx.moved();
+        Ok(None)
     }
 
     fn response_filter<'a, 'b, 'c, 'd, 'out>(

@@ -7,8 +7,8 @@ pub(super) fn of_server(config: &Config) -> ServerConf {
     let threads = config.server.threads;
     ServerConf {
         threads,
-        // Our own rule decides; this is its upper bound (`retry.attempts` is at most 16), and with
-        // the retries of stale connections a few more.
+        // Of requests to servers of HTTP/2. Our own rule decides; this is its upper bound (`retry.attempts` is at most 16),
+        // and with the retries of stale connections a few more.
         max_retries: 20,
         upstream_keepalive_pool_size: KEPT_CONNECTIONS.div_ceil(threads),
         grace_period_seconds: Some(config.server.shutdown_grace.as_secs()),
@@ -20,5 +20,5 @@ pub(super) fn of_server(config: &Config) -> ServerConf {
     }
 }
 
-/// Idle connections to servers that are kept, in all; Pingora's setting is per thread.
+/// Idle connections to servers that are kept, of HTTP/1 and of HTTP/2 so many each; Pingora's setting is per thread.
 pub(super) const KEPT_CONNECTIONS: usize = 8192;

@@ -22,8 +22,7 @@ use crate::clock;
 use crate::domain::tls::Tls;
 use crate::spec::{Broken, TlsSpec};
 
-/// Opens connections that are not for Pingora's pool, as it opens those of requests. It reads the system's authorities once, for
-/// all of them.
+/// Opens connections to servers of HTTP/1, for requests and for checks. It reads the system's authorities once, for all of them.
 pub static CONNECTOR: LazyLock<TransportConnector> =
     LazyLock::new(|| TransportConnector::new(None));
 

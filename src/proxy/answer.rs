@@ -3,7 +3,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use http::StatusCode;
-use pingora_core::{Error, ErrorType, Result};
+use pingora_core::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
@@ -57,18 +57,6 @@ impl Proxy {
             body.take_if(|last| last.is_empty());
             ctx.request_ended();
         }
-        Ok(())
-    }
-
-    /// A part of the answer's body came.
-    pub(super) fn part_came(&self, is_end: bool, ctx: &RequestCtx) -> Result<()> {
-        if is_end && ctx.is_silent() {
-            // The end that we made ourselves is not the end of a body without a length.
-            return Err(
-                Error::explain(ErrorType::ReadTimedout, "silent for timeouts.read").into_up(),
-            );
-        }
-        ctx.moved();
         Ok(())
     }
 

@@ -198,7 +198,7 @@ impl RequestCtx {
         self.connection = (!is_shared).then_some(connection);
         self.received = 0;
         self.interim = 0;
-        self.watch(|timeouts| timeouts.first_byte.filter(|_| is_alone));
+        self.watch(|timeouts| timeouts.first_byte);
     }
 
     /// What is left of the body has to come at this pace.
@@ -282,23 +282,19 @@ impl RequestCtx {
             .is_some_and(|attempt| attempt.status.is_none());
         if is_waiting {
             self.sent = Some(Instant::now());
-            let is_alone = self.unsent.is_some();
-            self.watch(|timeouts| {
-                if is_alone {
-                    timeouts.first_byte
-                } else {
-                    timeouts.own_first_byte()
-                }
-            });
+            self.watch(|timeouts| timeouts.first_byte);
         }
     }
 
-    /// Watches the server's silence from here on, if that has a limit of its own.
+    /// Watches the server's silence from here on, where the body has a connection of HTTP/2 of its own.
     fn watch(&mut self, limit: impl Fn(&Timeouts) -> Option<Duration>) {
         let upstream = self.upstream.as_ref();
         let limit = upstream.and_then(|upstream| limit(upstream.timeouts()));
         let end = self.deadline();
-        let watched = self.connection.filter(|_| limit.is_some() || end.is_some());
+        let is_limited = limit.is_some() || end.is_some();
+        let watched = self
+            .connection
+            .filter(|_| is_limited && self.unsent.is_some());
         self.silence = watched.and_then(|connection| {
             let begun = Silence::begin(connection, limit, end, self.unsent.clone());
             begun
@@ -323,14 +319,8 @@ impl RequestCtx {
     pub(super) fn answered(&mut self, status: u16) {
         let longest_write = self.longest_write.map(|longest| longest.min(LONGEST_PART));
         self.upload = None;
-        match status {
-            101 => self.silence = None,
-            // Of a client that takes a part slowly, the socket's side of HTTP/2 shows nothing.
-            _ if self.unsent.is_some() => {
-                self.watch(|timeouts| timeouts.read?.checked_add(longest_write?));
-            }
-            _ => self.watch(Timeouts::own_read),
-        }
+        // Of a client that takes a part slowly, the socket's side of HTTP/2 shows nothing.
+        self.watch(|timeouts| timeouts.read?.checked_add(longest_write?));
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.status = Some(status);
         }

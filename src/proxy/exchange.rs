@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use pingora_core::protocols::UniqueID;
 use pingora_core::protocols::http::v1::client::HttpSession as ServerSession;
-use pingora_core::protocols::l4::socket::SocketAddr;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
+use tokio::time::timeout_at;
 
 use super::{Proxy, RequestCtx, failure, upstream_connection};
 use crate::ports::server_tls::CONNECTOR;
 use crate::ports::telemetry::Reason;
+use pool::Place;
 use relay::{Ended, Relay};
 
 pub use pool::Pool;
@@ -23,7 +24,7 @@ impl Proxy {
     /// HTTP/2, and Pingora's.
     ///
     /// Pingora has an exchange of its own for HTTP/1, in two halves with a channel each way. It holds up to nine parts of 64 KiB
-    /// of a response that the client does not take, and costs a third more instructions than this one.
+    /// of a response that the client does not take.
     ///
     /// # Errors
     /// Why there is no answer, or none to its end.
@@ -85,7 +86,9 @@ impl Proxy {
     async fn attempt(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
         let peer = self.peer(session, ctx)?;
         let place = Place::of(&peer);
-        let kept = self.pool.take(place.key, &place.address, Instant::now());
+        let is_kept = upstream_connection::is_kept(&peer);
+        let kept = is_kept.then(|| self.pool.take(&place, Instant::now()));
+        let kept = kept.flatten();
         let is_reused = kept.is_some();
         let connected = match kept {
             Some(stream) => Ok(stream),
@@ -99,8 +102,19 @@ impl Proxy {
         server.write_timeout = peer.options.write_timeout;
         ctx.connected(server.id());
         ctx.expect_body(session, self.settings.limits.pace());
+        let end = ctx.deadline();
         let relay = Relay::new(self, session, ctx, &mut server);
-        match relay.run().await {
+        let ended = match end {
+            Some(end) => timeout_at(end.into(), relay.run())
+                .await
+                .unwrap_or_else(|_| {
+                    let error =
+                        Error::explain(ErrorType::ReadTimedout, "longer than timeouts.total");
+                    Err(error.into_up())
+                }),
+            None => relay.run().await,
+        };
+        match ended {
             Ok(Ended::Whole) => self.keep(server, &peer, place).await,
             Ok(Ended::Broken) => {}
             Ok(Ended::Tunnel) => ctx.tunnel = Some(server.into_inner()),
@@ -115,24 +129,9 @@ impl Proxy {
             server.respect_keepalive();
         }
         if let Some(stream) = server.reuse().await {
-            let idle = peer.idle_timeout();
+            let idle = peer.options.idle_timeout;
             let until = idle.and_then(|idle| Instant::now().checked_add(idle));
-            self.pool.put(place.key, place.address, stream, until);
-        }
-    }
-}
-
-/// What connections have in common that may stand for each other: where they lead, and with which trust and for whom.
-struct Place {
-    key: u64,
-    address: SocketAddr,
-}
-
-impl Place {
-    fn of(peer: &HttpPeer) -> Self {
-        Self {
-            key: peer.reuse_hash(),
-            address: peer.address().clone(),
+            self.pool.put(place, stream, until);
         }
     }
 }

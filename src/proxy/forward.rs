@@ -109,7 +109,7 @@ pub(super) fn asks_for_websocket(session: &Session) -> bool {
         && names(CONNECTION, "upgrade")
 }
 
-/// Sets what a server is told about the request. Pingora has removed hop-by-hop headers before.
+/// Sets what a server is told about the request. Hop-by-hop fields were removed before.
 pub(super) fn request(
     session: &Session,
     request: &mut RequestHeader,

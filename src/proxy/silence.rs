@@ -17,8 +17,8 @@ use super::ahead::Unsent;
 ///
 /// Or over all of it, where the whole request has a limit: then it ends in any case.
 ///
-/// Pingora has one limit for all reads from a server, so that one is set to the longer, and this shuts
-/// the connection down when the shorter is over. It works on a duplicate of the socket: the
+/// For bodies that have a connection of HTTP/2 of their own: there Pingora has one limit for all reads, so this shuts the connection
+/// down. It works on a duplicate of the socket: the
 /// original's number may belong to another connection by then. Ends when it is dropped.
 pub(super) struct Silence {
     wait: Arc<Wait>,

@@ -13,8 +13,8 @@ use super::ahead::Unsent;
 /// The watch over a request's body that comes over HTTP/2, until it ends or its answer begins: from then on the client may
 /// rest as long as the server does. It has the limits that the edge keeps for bodies over HTTP/1.
 ///
-/// Pingora waits for such a body without a limit, and nothing but the end of the other side can wake it: so what is too
-/// slow ends the connection to the server, which a part of a request has made useless anyway.
+/// Pingora's stream waits for such a body without a limit, and in its exchange nothing but the end of the other side can wake it: so
+/// what is too slow ends the connection to the server, which a part of a request has made useless anyway.
 pub(super) struct Upload {
     came: Arc<Came>,
     task: JoinHandle<()>,
@@ -39,7 +39,7 @@ impl Pace {
     }
 }
 
-/// The most that Pingora reads of a response at once.
+/// The most that Pingora passes on of a response at once.
 const PART: u64 = 64 * 1024;
 
 struct Came {

@@ -88,7 +88,7 @@ pub(super) fn is_kept(peer: &HttpPeer) -> bool {
     peer.options.idle_timeout != Some(NOT_KEPT)
 }
 
-/// How long a connection is idle that nobody gets again. Pingora's timers take no less: of nothing they subtract one.
+/// How long a connection is idle that nobody gets again: one of HTTP/2, since those of HTTP/1 are closed at once. Pingora's timers take no less: of nothing they subtract one.
 const NOT_KEPT: Duration = Duration::from_millis(1);
 
 /// A host that is gone without a word is noticed after 5 s by whoever waits for its answer, instead of after

@@ -61,6 +61,39 @@ fn a_response_over_http_2_that_is_taken_slowly_but_at_the_rate_is_whole() {
 }
 
 #[test]
+fn a_client_that_takes_the_last_part_late_is_no_silence_of_the_server() {
+    let origin = Origin::start();
+    // The end is at the edge while the window is shut.
+    let length = STEP + 20_000;
+    origin.always(Reply::Answer {
+        status: 200,
+        headers: Vec::new(),
+        body: vec![b'x'; length],
+    });
+    let edge = Edge::builder()
+        .with("upstreams: { web: { timeouts: { read: 200ms } } }")
+        .upstream("web", [&origin])
+        .route("*", "web")
+        .start();
+    runtime().block_on(async {
+        let mut body = body(&edge, "/late").await;
+        let (mut taken, mut rested) = (0, false);
+        while let Some(part) = timeout(PATIENCE, body.data()).await.unwrap() {
+            let count = part.unwrap().len();
+            taken += count;
+            if !std::mem::replace(&mut rested, true) {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            body.flow_control().release_capacity(count).unwrap();
+        }
+        assert_eq!(taken, length);
+    });
+    let record = edge.record("/late");
+    assert!(record["reason"].is_null(), "{record}");
+    assert!(record["attempts"][0]["failure"].is_null(), "{record}");
+}
+
+#[test]
 fn a_response_over_http_2_that_nobody_takes_is_cut_and_logged_as_a_slow_client_s() {
     let origin = Origin::start();
     let edge = edge_to(&origin, LENGTH);

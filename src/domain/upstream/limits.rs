@@ -42,18 +42,6 @@ impl Timeouts {
             .map(|(first, read)| first.max(read))
     }
 
-    /// The limit for the first byte, where it is shorter than that.
-    pub fn own_first_byte(&self) -> Option<Duration> {
-        self.first_byte
-            .filter(|first| self.read.is_none_or(|read| *first < read))
-    }
-
-    /// The limit between two reads, where it is shorter than that.
-    pub fn own_read(&self) -> Option<Duration> {
-        self.read
-            .filter(|read| self.first_byte.is_none_or(|first| *read < first))
-    }
-
     pub(super) fn new(spec: TimeoutsSpec) -> Self {
         let limit = |span: Option<Span>, default: Span| span.unwrap_or(default).limit();
         Self {

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::socket::SocketAddr;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
 use tokio::io::AsyncReadExt;
 use tokio::task::unconstrained;
+use tokio::time::MissedTickBehavior;
 
 /// Idle connections to servers of HTTP/1.
 ///
@@ -36,6 +38,21 @@ struct Idle {
     until: Option<Instant>,
 }
 
+/// What connections have in common that may stand for each other: where they lead, and with which trust and for whom.
+pub(super) struct Place {
+    key: u64,
+    address: SocketAddr,
+}
+
+impl Place {
+    pub(super) fn of(peer: &HttpPeer) -> Self {
+        Self {
+            key: peer.reuse_hash(),
+            address: peer.address().clone(),
+        }
+    }
+}
+
 const TIDY: Duration = Duration::from_secs(1);
 
 impl Pool {
@@ -44,38 +61,33 @@ impl Pool {
         let parts = threads.max(1);
         Self {
             parts: (0..parts).map(|_| Mutex::default()).collect(),
-            most: most.div_ceil(parts),
+            most: most.div_ceil(parts).max(1),
             is_tidied: Once::new(),
         }
     }
 
-    /// The connection that came to rest last of those with this key that still lead to `address`.
-    pub(super) fn take(&self, key: u64, address: &SocketAddr, now: Instant) -> Option<Stream> {
-        let own = self.own();
-        let parts = self.parts.iter().cycle().skip(own);
+    /// The connection to this place that came to rest last.
+    pub(super) fn take(&self, place: &Place, now: Instant) -> Option<Stream> {
+        // Dropped when nothing is locked any more: the system's calls to close them take their time.
+        let mut ended = Vec::new();
+        let parts = self.parts.iter().cycle().skip(self.own());
         parts
             .take(self.parts.len())
-            .find_map(|part| locked(part).take(key, address, now))
+            .find_map(|part| locked(part).take(place, now, &mut ended))
     }
 
-    /// Keeps a connection for the next request with its key, until then.
-    pub(super) fn put(
-        self: &Arc<Self>,
-        key: u64,
-        address: SocketAddr,
-        mut stream: Stream,
-        until: Option<Instant>,
-    ) {
+    /// Keeps a connection for the next request to its place, until then.
+    pub(super) fn put(self: &Arc<Self>, place: Place, mut stream: Stream, until: Option<Instant>) {
         if !is_at_rest(&mut stream) {
             return;
         }
+        let Place { key, address } = place;
         let idle = Idle {
             stream,
             address,
             until,
         };
         if let Some(part) = self.parts.get(self.own()) {
-            // Dropped when nothing is locked any more.
             let _too_many = locked(part).put(key, idle, self.most);
         }
         self.is_tidied.call_once(|| {
@@ -97,36 +109,40 @@ impl Pool {
         place % self.parts.len()
     }
 
-    /// Drops what has ended. Each server's by itself, so that no request waits for long.
-    fn tidy(&self, now: Instant) {
-        for part in &self.parts {
-            let keys: Vec<u64> = locked(part).idle.keys().copied().collect();
-            for key in keys {
-                let _ended = locked(part).tidy(key, now);
-            }
+    /// Drops what has ended in a part. Each server's by itself, so that no request waits for long.
+    fn tidy(&self, part: usize, now: Instant) {
+        let Some(part) = self.parts.get(part) else {
+            return;
+        };
+        let keys: Vec<u64> = locked(part).idle.keys().copied().collect();
+        for key in keys {
+            let _ended = locked(part).tidy(key, now);
         }
     }
 }
 
 async fn tidy(pool: Weak<Pool>) {
     let mut turns = tokio::time::interval(TIDY);
-    loop {
-        turns.tick().await;
-        match pool.upgrade() {
-            Some(pool) => pool.tidy(Instant::now()),
-            None => return,
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for part in 0_usize.. {
+        let Some(pool) = pool.upgrade() else { return };
+        if part % pool.parts.len() == 0 {
+            turns.tick().await;
         }
+        pool.tidy(part % pool.parts.len(), Instant::now());
+        tokio::task::yield_now().await;
     }
 }
 
 impl Part {
-    fn take(&mut self, key: u64, address: &SocketAddr, now: Instant) -> Option<Stream> {
-        let idle = self.idle.get_mut(&key)?;
+    fn take(&mut self, place: &Place, now: Instant, ended: &mut Vec<Idle>) -> Option<Stream> {
+        let idle = self.idle.get_mut(&place.key)?;
         while let Some(mut last) = idle.pop() {
             self.count -= 1;
-            if last.address == *address && last.is_usable(now) {
+            if last.address == place.address && last.is_usable(now) {
                 return Some(last.stream);
             }
+            ended.push(last);
         }
         None
     }
@@ -137,7 +153,10 @@ impl Part {
             self.count += 1;
             None
         } else {
-            self.idle.values_mut().find_map(Vec::pop)
+            // Of anyone's the one that has rested for longest.
+            let mut others = self.idle.values_mut();
+            let others = others.find(|idle| !idle.is_empty());
+            others.map(|idle| idle.remove(0))
         };
         self.idle.entry(key).or_default().push(idle);
         leaves
@@ -190,6 +209,15 @@ mod tests {
     }
 
     impl Server {
+        fn place(&self, key: u64) -> Place {
+            Place {
+                key,
+                address: self.address.clone(),
+            }
+        }
+    }
+
+    impl Server {
         async fn start() -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = SocketAddr::Inet(listener.local_addr().unwrap());
@@ -207,10 +235,14 @@ mod tests {
 
     /// Until what the server did has arrived.
     async fn until_gone(pool: &Pool, now: Instant) {
-        while locked(&pool.parts[0]).count > 0 {
-            pool.tidy(now);
-            tokio::task::yield_now().await;
-        }
+        let gone = async {
+            while locked(&pool.parts[0]).count > 0 {
+                pool.tidy(0, now);
+                tokio::task::yield_now().await;
+            }
+        };
+        let limit = Duration::from_secs(10);
+        tokio::time::timeout(limit, gone).await.unwrap();
     }
 
     #[tokio::test]
@@ -218,14 +250,14 @@ mod tests {
         let (pool, now) = (Arc::new(Pool::new(1, 8)), Instant::now());
         let (server, other) = (Server::start().await, Server::start().await);
         let (stream, _servers) = server.connect().await;
-        pool.put(KEY, server.address.clone(), stream, None);
-        assert!(pool.take(KEY + 1, &server.address, now).is_none());
-        assert!(pool.take(KEY, &server.address, now).is_some());
-        assert!(pool.take(KEY, &server.address, now).is_none());
+        pool.put(server.place(KEY), stream, None);
+        assert!(pool.take(&server.place(KEY + 1), now).is_none());
+        assert!(pool.take(&server.place(KEY), now).is_some());
+        assert!(pool.take(&server.place(KEY), now).is_none());
         // A key that two share leads nobody astray.
         let (stream, _servers) = server.connect().await;
-        pool.put(KEY, server.address.clone(), stream, None);
-        assert!(pool.take(KEY, &other.address, now).is_none());
+        pool.put(server.place(KEY), stream, None);
+        assert!(pool.take(&other.place(KEY), now).is_none());
     }
 
     #[tokio::test]
@@ -234,10 +266,10 @@ mod tests {
         let server = Server::start().await;
         let (stream, _servers) = server.connect().await;
         let until = now + Duration::from_secs(1);
-        pool.put(KEY, server.address.clone(), stream, Some(until));
-        assert!(pool.take(KEY, &server.address, until).is_none());
+        pool.put(server.place(KEY), stream, Some(until));
+        assert!(pool.take(&server.place(KEY), until).is_none());
         let (stream, _servers) = server.connect().await;
-        pool.put(KEY, server.address.clone(), stream, Some(until));
+        pool.put(server.place(KEY), stream, Some(until));
         until_gone(&pool, until).await;
         assert!(locked(&pool.parts[0]).idle.is_empty());
     }
@@ -247,11 +279,11 @@ mod tests {
         let (pool, now) = (Arc::new(Pool::new(1, 8)), Instant::now());
         let server = Server::start().await;
         let (stream, servers) = server.connect().await;
-        pool.put(KEY, server.address.clone(), stream, None);
+        pool.put(server.place(KEY), stream, None);
         drop(servers);
         until_gone(&pool, now).await;
         let (stream, mut servers) = server.connect().await;
-        pool.put(KEY, server.address.clone(), stream, None);
+        pool.put(server.place(KEY), stream, None);
         servers.write_all(b"HTTP/1.1 408 \r\n\r\n").await.unwrap();
         until_gone(&pool, now).await;
     }
@@ -264,9 +296,9 @@ mod tests {
         for key in 0..3 {
             let (stream, side) = server.connect().await;
             servers.push(side);
-            pool.put(key, server.address.clone(), stream, None);
+            pool.put(server.place(key), stream, None);
         }
-        let left = (0..3).filter(|key| pool.take(*key, &server.address, now).is_some());
+        let left = (0..3).filter(|key| pool.take(&server.place(*key), now).is_some());
         assert_eq!(left.count(), 2);
         assert_eq!(locked(&pool.parts[0]).count, 0);
     }
@@ -276,22 +308,17 @@ mod tests {
         let (pool, now) = (Arc::new(Pool::new(2, 8)), Instant::now());
         let server = Server::start().await;
         let (stream, _servers) = server.connect().await;
-        pool.put(KEY, server.address.clone(), stream, None);
-        for part in [1, 0] {
-            let taken = locked(&pool.parts[part]).take(KEY, &server.address, now);
-            if let Some(stream) = taken {
-                locked(&pool.parts[1 - part]).put(
-                    KEY,
-                    Idle {
-                        stream,
-                        address: server.address.clone(),
-                        until: None,
-                    },
-                    8,
-                );
-                break;
-            }
-        }
-        assert!(pool.take(KEY, &server.address, now).is_some());
+        pool.put(server.place(KEY), stream, None);
+        let place = server.place(KEY);
+        let of = |part: usize| locked(&pool.parts[part]).take(&place, now, &mut Vec::new());
+        // To the part of another thread.
+        let (part, stream) = (0..2).find_map(|part| Some((1 - part, of(part)?))).unwrap();
+        let idle = Idle {
+            stream,
+            address: server.address.clone(),
+            until: None,
+        };
+        locked(&pool.parts[part]).put(KEY, idle, 8);
+        assert!(pool.take(&server.place(KEY), now).is_some());
     }
 }

@@ -1,17 +1,20 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
 use pingora_core::protocols::http::v1::client::HttpSession as ServerSession;
 use pingora_core::protocols::http::{HttpTask, ServerSession as ClientSession};
-use pingora_core::{BError, Result};
+use pingora_core::{BError, Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+use tokio::time::{timeout, timeout_at};
 
 use super::super::{Proxy, RequestCtx};
 use super::head;
+use crate::domain::upstream::Timeouts;
 
 /// One attempt's two ways: the request to its server, and the response to the client.
 ///
@@ -29,6 +32,8 @@ pub(super) struct Relay<'a> {
     has_head: bool,
     is_answered: bool,
     is_tunnel: bool,
+    /// Until when the server may take for its head, once it has all of the request.
+    head_by: Option<Instant>,
 }
 
 /// How a response ended that was passed on.
@@ -66,6 +71,7 @@ impl<'a> Relay<'a> {
             has_head: false,
             is_answered: false,
             is_tunnel: false,
+            head_by: None,
         }
     }
 
@@ -93,10 +99,9 @@ impl<'a> Relay<'a> {
                     let is_end = self.session.as_mut().is_body_done();
                     self.send(part, is_end).await?;
                 }
-                said = hear(self.server, self.has_head), if !self.is_answered => match said {
+                said = hear(self.server, self.has_head, self.head_by), if !self.is_answered => match said {
                     Ok(Said::Head(head, is_end)) => self.answer(head, is_end).await?,
                     Ok(Said::Part(part)) => {
-                        self.proxy.part_came(false, self.ctx)?;
                         let last = pass_on(self.session, part).await?;
                         self.part_passed(last).await?;
                     }
@@ -117,6 +122,11 @@ impl<'a> Relay<'a> {
         self.proxy
             .body_came(self.session, &mut part, is_end, self.ctx)?;
         self.is_asking = !is_end;
+        if is_end && !self.has_head {
+            self.server.read_timeout = None;
+            let limit = self.timeouts().and_then(|timeouts| timeouts.first_byte);
+            self.head_by = limit.and_then(|limit| Instant::now().checked_add(limit));
+        }
         let sent = write(self.server, part, is_end);
         let sent = if is_end {
             // Nothing else is to come from a client that has not left.
@@ -134,12 +144,22 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
+    fn timeouts(&self) -> Option<&Timeouts> {
+        self.ctx
+            .upstream
+            .as_ref()
+            .map(|upstream| upstream.timeouts())
+    }
+
     /// Passes a head on.
     async fn answer(&mut self, mut head: Box<ResponseHeader>, is_end: bool) -> Result<()> {
         self.proxy.answered(self.session, &mut head, self.ctx)?;
         head::frame(self.session, &mut head, is_end)?;
         self.proxy.pass_on(self.session, &mut head, self.ctx)?;
         self.has_head = !head.status.is_informational();
+        if self.has_head {
+            self.server.read_timeout = self.timeouts().and_then(|timeouts| timeouts.read);
+        }
         self.is_answered = self.has_head && is_end;
         self.is_tunnel = head.status == StatusCode::SWITCHING_PROTOCOLS;
         tell(self.session, HttpTask::Header(head, is_end)).await?;
@@ -165,9 +185,6 @@ impl<'a> Relay<'a> {
     /// Passes on what was kept back of a part until it is known whether it was the last.
     async fn part_passed(&mut self, last: Option<Bytes>) -> Result<()> {
         self.is_answered = self.server.is_body_done();
-        if self.is_answered {
-            self.proxy.part_came(true, self.ctx)?;
-        }
         if last.is_none() && !self.is_answered {
             return Ok(());
         }
@@ -176,11 +193,22 @@ impl<'a> Relay<'a> {
 }
 
 /// What the server says next.
-async fn hear(server: &mut ServerSession, has_head: bool) -> Result<Said<'_>> {
+async fn hear(
+    server: &mut ServerSession,
+    has_head: bool,
+    head_by: Option<Instant>,
+) -> Result<Said<'_>> {
     if has_head {
         return server.read_body_ref().await.map(Said::Part);
     }
-    let head = server.read_resp_header_parts().await?;
+    let head = server.read_resp_header_parts();
+    let late = || Error::e_explain(ErrorType::ReadTimedout, "longer than timeouts.first_byte");
+    let head = match head_by {
+        Some(end) => timeout_at(end.into(), head)
+            .await
+            .unwrap_or_else(|_| late()),
+        None => head.await,
+    }?;
     let is_end = server.is_body_done();
     Ok(Said::Head(head, is_end))
 }
@@ -218,7 +246,18 @@ async fn write(server: &mut ServerSession, part: Option<Bytes>, is_end: bool) ->
         server.write_body(&part).await?;
     }
     if is_end {
-        server.finish_body().await?;
+        // Pingora has no limit for the last chunk.
+        let late = || Error::e_explain(ErrorType::WriteTimedout, "the end of the body");
+        match server
+            .write_timeout
+            .filter(|_| server.body_bytes_sent() > 0)
+        {
+            Some(limit) => {
+                let ended = timeout(limit, server.finish_body()).await;
+                ended.unwrap_or_else(|_| late())?;
+            }
+            None => drop(server.finish_body().await?),
+        }
     }
     Ok(())
 }
