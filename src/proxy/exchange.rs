@@ -86,7 +86,8 @@ impl Proxy {
     async fn attempt(&self, session: &mut Session, ctx: &mut RequestCtx) -> Result<()> {
         let peer = self.peer(session, ctx)?;
         let place = Place::of(&peer);
-        let is_kept = upstream_connection::is_kept(&peer);
+        // Where one was closed, those that rested beside it may be.
+        let is_kept = upstream_connection::is_kept(&peer) && ctx.stale == 0;
         let kept = is_kept.then(|| self.pool.take(&place, Instant::now()));
         let kept = kept.flatten();
         let is_reused = kept.is_some();

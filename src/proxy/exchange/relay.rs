@@ -1,9 +1,9 @@
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use pingora_core::protocols::http::v1::client::HttpSession as ServerSession;
 use pingora_core::protocols::http::{HttpTask, ServerSession as ClientSession};
@@ -102,8 +102,15 @@ impl<'a> Relay<'a> {
                 said = hear(self.server, self.has_head, self.head_by), if !self.is_answered => match said {
                     Ok(Said::Head(head, is_end)) => self.answer(head, is_end).await?,
                     Ok(Said::Part(part)) => {
-                        let last = pass_on(self.session, part).await?;
-                        self.part_passed(last).await?;
+                        let part = part.unwrap_or_default();
+                        let last = if part.len() < PIECE {
+                            let parts = BytesMut::from(part);
+                            pass_on_small(self.session, self.server, parts).await?
+                        } else {
+                            pass_on(self.session, part).await?
+                        };
+                        self.is_answered = self.server.is_body_done();
+                        tell(self.session, HttpTask::Body(last, self.is_answered)).await?;
                     }
                     Err(error) => return Err(self.refusal.take().unwrap_or(error).into_up()),
                 },
@@ -172,23 +179,12 @@ impl<'a> Relay<'a> {
 
     /// Passes on what the server has sent right behind its agreement, which was read with it.
     async fn pass_on_early(&mut self) -> Result<()> {
-        let mut read = pin!(self.server.read_body_ref());
-        let Poll::Ready(early) = poll_fn(|context| Poll::Ready(read.as_mut().poll(context))).await
-        else {
+        let Some(early) = at_hand(self.server) else {
             return Ok(());
         };
         let early = early.map_err(|error| error.into_up())?;
         let early = early.map(Bytes::copy_from_slice);
         tell(self.session, HttpTask::UpgradedBody(early, false)).await
-    }
-
-    /// Passes on what was kept back of a part until it is known whether it was the last.
-    async fn part_passed(&mut self, last: Option<Bytes>) -> Result<()> {
-        self.is_answered = self.server.is_body_done();
-        if last.is_none() && !self.is_answered {
-            return Ok(());
-        }
-        tell(self.session, HttpTask::Body(last, self.is_answered)).await
     }
 }
 
@@ -213,11 +209,8 @@ async fn hear(
     Ok(Said::Head(head, is_end))
 }
 
-/// Passes a part of a response's body on, but for a last piece that must say whether it is the end.
-async fn pass_on(session: &mut Session, part: Option<&[u8]>) -> Result<Option<Bytes>> {
-    let Some(part) = part.filter(|part| !part.is_empty()) else {
-        return Ok(None);
-    };
+/// Passes a large part of a response's body on, but for a last piece that must say whether it is the end.
+async fn pass_on(session: &mut Session, part: &[u8]) -> Result<Option<Bytes>> {
     if let ClientSession::H1(client) = session.as_downstream_mut() {
         // Without a copy.
         let passed = client.write_body(part).await;
@@ -230,6 +223,39 @@ async fn pass_on(session: &mut Session, part: Option<&[u8]>) -> Result<Option<By
         tell(session, HttpTask::Body(Some(piece), false)).await?;
     }
     Ok(last.map(Bytes::copy_from_slice))
+}
+
+/// Collects small parts that have come already: servers send chunks many at a time, and each would be written by itself.
+async fn pass_on_small(
+    session: &mut Session,
+    server: &mut ServerSession,
+    mut parts: BytesMut,
+) -> Result<Option<Bytes>> {
+    while !server.is_body_done() {
+        let part = match at_hand(server) {
+            None => break,
+            Some(Ok(part)) => part.unwrap_or_default(),
+            Some(Err(error)) => {
+                tell(session, HttpTask::Body(Some(parts.freeze()), false)).await?;
+                return Err(error.into_up());
+            }
+        };
+        if parts.len() + part.len() > PIECE {
+            tell(session, HttpTask::Body(Some(parts.freeze()), false)).await?;
+            return pass_on(session, part).await;
+        }
+        parts.extend_from_slice(part);
+    }
+    Ok(Some(parts.freeze()))
+}
+
+/// What has come of a body, if something has.
+fn at_hand(server: &mut ServerSession) -> Option<Result<Option<&[u8]>>> {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(server.read_body_ref()).poll(&mut context) {
+        Poll::Ready(part) => Some(part),
+        Poll::Pending => None,
+    }
 }
 
 /// As much as a frame of HTTP/2 holds, if its reader does not ask for more (RFC 9113 section 6.5.2).
