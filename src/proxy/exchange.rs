@@ -88,7 +88,8 @@ impl Proxy {
         let place = Place::of(&peer);
         // Where one was closed, those that rested beside it may be.
         let is_kept = upstream_connection::is_kept(&peer) && ctx.stale == 0;
-        let kept = is_kept.then(|| self.pool.take(&place, Instant::now()));
+        let is_sure = !session.req_header().method.is_idempotent();
+        let kept = is_kept.then(|| self.pool.take(&place, Instant::now(), is_sure));
         let kept = kept.flatten();
         let is_reused = kept.is_some();
         let connected = match kept {

@@ -1,11 +1,13 @@
 use std::cell::Cell;
 use std::future::Future;
+use std::os::fd::RawFd;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use filedescriptor::{POLLIN, poll, pollfd};
 use hashbrown::HashMap;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::l4::socket::SocketAddr;
@@ -66,14 +68,20 @@ impl Pool {
         }
     }
 
-    /// The connection to this place that came to rest last.
-    pub(super) fn take(&self, place: &Place, now: Instant) -> Option<Stream> {
+    /// The connection to this place that came to rest last. `is_sure`: the system is asked whether its server has closed it, for
+    /// a request that must not be sent twice; what the runtime has heard may be a moment old.
+    pub(super) fn take(&self, place: &Place, now: Instant, is_sure: bool) -> Option<Stream> {
         // Dropped when nothing is locked any more: the system's calls to close them take their time.
         let mut ended = Vec::new();
-        let parts = self.parts.iter().cycle().skip(self.own());
-        parts
-            .take(self.parts.len())
-            .find_map(|part| locked(part).take(place, now, &mut ended))
+        loop {
+            let parts = self.parts.iter().cycle().skip(self.own());
+            let stream = parts
+                .take(self.parts.len())
+                .find_map(|part| locked(part).take(place, now, &mut ended))?;
+            if !is_sure || !is_readable(stream.id()) {
+                return Some(stream);
+            }
+        }
     }
 
     /// Keeps a connection for the next request to its place, until then.
@@ -190,6 +198,16 @@ fn is_at_rest(stream: &mut Stream) -> bool {
     read.poll(&mut context).is_pending()
 }
 
+/// Whether there is something to read, if only an end.
+fn is_readable(connection: RawFd) -> bool {
+    let mut asked = [pollfd {
+        fd: connection,
+        events: POLLIN,
+        revents: 0,
+    }];
+    poll(&mut asked, Some(Duration::ZERO)).is_ok_and(|ready| ready > 0)
+}
+
 fn locked(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -251,13 +269,13 @@ mod tests {
         let (server, other) = (Server::start().await, Server::start().await);
         let (stream, _servers) = server.connect().await;
         pool.put(server.place(KEY), stream, None);
-        assert!(pool.take(&server.place(KEY + 1), now).is_none());
-        assert!(pool.take(&server.place(KEY), now).is_some());
-        assert!(pool.take(&server.place(KEY), now).is_none());
+        assert!(pool.take(&server.place(KEY + 1), now, false).is_none());
+        assert!(pool.take(&server.place(KEY), now, false).is_some());
+        assert!(pool.take(&server.place(KEY), now, false).is_none());
         // A key that two share leads nobody astray.
         let (stream, _servers) = server.connect().await;
         pool.put(server.place(KEY), stream, None);
-        assert!(pool.take(&other.place(KEY), now).is_none());
+        assert!(pool.take(&other.place(KEY), now, false).is_none());
     }
 
     #[tokio::test]
@@ -267,7 +285,7 @@ mod tests {
         let (stream, _servers) = server.connect().await;
         let until = now + Duration::from_secs(1);
         pool.put(server.place(KEY), stream, Some(until));
-        assert!(pool.take(&server.place(KEY), until).is_none());
+        assert!(pool.take(&server.place(KEY), until, false).is_none());
         let (stream, _servers) = server.connect().await;
         pool.put(server.place(KEY), stream, Some(until));
         until_gone(&pool, until).await;
@@ -282,6 +300,11 @@ mod tests {
         pool.put(server.place(KEY), stream, None);
         drop(servers);
         until_gone(&pool, now).await;
+        let (stream, servers) = server.connect().await;
+        pool.put(server.place(KEY), stream, None);
+        drop(servers);
+        // Before the runtime had the time to hear of it.
+        assert!(pool.take(&server.place(KEY), now, true).is_none());
         let (stream, mut servers) = server.connect().await;
         pool.put(server.place(KEY), stream, None);
         servers.write_all(b"HTTP/1.1 408 \r\n\r\n").await.unwrap();
@@ -298,7 +321,7 @@ mod tests {
             servers.push(side);
             pool.put(server.place(key), stream, None);
         }
-        let left = (0..3).filter(|key| pool.take(&server.place(*key), now).is_some());
+        let left = (0..3).filter(|key| pool.take(&server.place(*key), now, false).is_some());
         assert_eq!(left.count(), 2);
         assert_eq!(locked(&pool.parts[0]).count, 0);
     }
@@ -319,6 +342,6 @@ mod tests {
             until: None,
         };
         locked(&pool.parts[part]).put(KEY, idle, 8);
-        assert!(pool.take(&server.place(KEY), now).is_some());
+        assert!(pool.take(&server.place(KEY), now, false).is_some());
     }
 }
