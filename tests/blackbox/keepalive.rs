@@ -1,9 +1,12 @@
 //! Connections are kept where that is safe, on both sides.
 
 use super::http2::{H2, answer, runtime};
-use crate::support::{Edge, Origin, Reply};
+use crate::support::{Edge, Origin, RawOrigin, Reply, read_head};
 use bytes::Bytes;
 use http::Request;
+use std::io::{BufReader, Write};
+use std::sync::Barrier;
+use std::thread;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -224,4 +227,61 @@ fn the_version_of_a_server_is_not_the_clients() {
         assert_eq!((&*answer.version, answer.text()), ("HTTP/1.1", "hi".into()));
         assert!(!answer.headers.has("keep-alive"), "{answer:?}");
     }
+}
+
+#[test]
+fn a_request_behind_a_closed_connection_gets_a_new_one_however_many_were_closed() {
+    const KEPT: usize = 8;
+    let all = Barrier::new(KEPT);
+    let origin = RawOrigin::start(move |stream, number| {
+        let mut from = BufReader::new(stream);
+        let _asked = read_head(&mut from);
+        if number <= KEPT {
+            // Each request has a connection of its own, so that as many are kept.
+            all.wait();
+        }
+        let mut to = stream;
+        let _answered = to.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        // The next request is the connection's end.
+        let _asked = read_head(&mut from);
+    });
+    let edge = Edge::builder()
+        .with(&format!(
+            "upstreams: {{ web: {{ servers: ['{}'] }} }}",
+            origin.address()
+        ))
+        .route("*", "web")
+        .start();
+    thread::scope(|scope| {
+        for _ in 0..KEPT {
+            scope.spawn(|| assert_eq!(edge.client().get("/", &[]).status, 200));
+        }
+    });
+    assert_eq!(edge.client().get("/late", &[]).status, 200);
+    let attempts = edge.record("/late")["attempts"].clone();
+    assert_eq!(attempts.as_array().map(Vec::len), Some(2), "{attempts}");
+}
+
+#[test]
+fn small_chunks_that_come_together_are_passed_on_together() {
+    const CHUNKS: usize = 1000;
+    let mut body = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    body.extend(b"a\r\n0123456789\r\n".repeat(CHUNKS));
+    body.extend(b"0\r\n\r\n");
+    let origin = Origin::start();
+    origin.always(Reply::Raw(body));
+    let edge = Edge::to([&origin]);
+    runtime().block_on(async {
+        let mut client = H2::connect(&edge).await;
+        let request = Request::get("http://a/").body(()).unwrap();
+        let response = client.begin(request, Bytes::new()).await;
+        let mut body = timeout(SOON, response).await.unwrap().unwrap().into_body();
+        let (mut length, mut frames) = (0, 0);
+        while let Some(part) = timeout(SOON, body.data()).await.unwrap() {
+            length += part.unwrap().len();
+            frames += 1;
+        }
+        assert_eq!(length, 10 * CHUNKS);
+        assert!(frames <= CHUNKS / 10, "{frames}");
+    });
 }
